@@ -1,0 +1,36 @@
+# humwatch: `make run` and `make test` do all the set-up that they need.
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/installed  ## the demo: recordings, features, trials, AUC tables in results/demo
+	snakemake --cores $(CORES)
+
+test: .venv/installed  ## run the tests
+	pytest
+
+lint: .venv/installed  ## check format, style, types and the workflow
+	ruff format --check . && ruff check .
+	snakefmt --check Snakefile workflow
+	mypy
+	snakemake --lint
+
+format: .venv/installed  ## format the code
+	ruff format . && ruff check --fix . && snakefmt Snakefile workflow
+
+clean:  ## remove results (not data/, not .venv)
+	rm -rf results .snakemake
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "humwatch needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check --quiet -r requirements.txt
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	touch $@

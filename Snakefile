@@ -1,0 +1,31 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# A configuration named on the command line replaces the default one: the two are not merged.
+if not workflow.config_settings.configfiles:
+
+    configfile: "config/config.yaml"
+
+
+container: "docker://python:3.11-slim"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/tables.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{R}/clips.parquet",
+        f"{R}/tables/auc.csv",
+        f"{R}/tables/summary.csv",

@@ -1,0 +1,131 @@
+"""What a detector is: `fit` on normal clips, `score` any clip, `save`, `load`; a higher score is more anomalous.
+
+A detector lives in a file of its own, `detectors/<name>.py`, as the class `Detector`: that file name is its registration.
+"""
+
+import dataclasses
+import importlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import safetensors.numpy
+
+from humwatch.errors import InputError
+from humwatch.features.store import Features
+from humwatch.files import replacing
+
+
+@dataclasses.dataclass
+class FitContext:
+    """What a training is told besides its data.
+
+    seed: every random draw follows from it. epochs: train until this epoch (detectors without epochs ignore it).
+    device: "cpu" or "cuda". folder: where a training that may be killed keeps its last state.
+    report: called with (epoch, {"train_loss": ..., "val_loss": ..., "seconds": ...}) after each epoch.
+    masks: SpecAugment masks of the training clips (humwatch.augment), or None.
+    """
+
+    seed: int = 0
+    epochs: int = 0
+    device: str = "cpu"
+    folder: Path | None = None
+    report: Callable[[int, dict[str, float]], None] = lambda epoch, row: None
+    masks: Any = None
+
+
+class BaseDetector(ABC):
+    """Base of all detectors.
+
+    Hyperparameters: a dataclass with a default for each; the same names and defaults stand in the config schema.
+    default_score: the name, among those that `score` returns, of the score to use unless the config says otherwise.
+    """
+
+    Hyperparameters: ClassVar[type]
+    default_score: ClassVar[str]
+
+    def __init__(self, **hyperparameters: Any) -> None:
+        self.hyperparameters = self.Hyperparameters(**hyperparameters)
+        self.feature: dict[str, Any] = {}  # parameters of the features that it was fitted on
+        self.epoch = 0  # epochs trained so far
+        self.diverged = False  # whether training ended in a loss that is not finite
+
+    @abstractmethod
+    def fit(self, train: Features, validation: Features, context: FitContext) -> None:
+        """Learn what is normal. validation: held-out normal clips, for monitoring, stopping and calibration only."""
+
+    @abstractmethod
+    def score(self, features: Features) -> dict[str, np.ndarray]:
+        """Anomaly scores of clips: name -> (clips,) float64. Several names are several poolings of the same errors."""
+
+    @abstractmethod
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything learnt, as named arrays."""
+
+    @abstractmethod
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take back what `state` returned."""
+
+    def training_state(self) -> dict[str, np.ndarray]:
+        """What a later `fit` needs, beyond `state`, to go on as if it had never stopped. Detectors without epochs: nothing."""
+        return {}
+
+    def set_training_state(self, state: dict[str, np.ndarray]) -> None:  # noqa: B027
+        """Take back what `training_state` returned."""
+
+    def save(self, folder: Path, **made_from: Any) -> None:
+        """Write `model.safetensors`, `training.safetensors` and, last, `model.json`, which carries all it was made from."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "model.json").unlink(missing_ok=True)
+        for name, arrays in (("model", self.state()), ("training", self.training_state())):
+            with replacing(folder / f"{name}.safetensors") as temporary:
+                # The bytes are written by Python, whose errors name the file and the cause (a full disk).
+                temporary.write_bytes(safetensors.numpy.save(arrays))
+        description = {
+            "detector": type(self).__module__.rsplit(".", 1)[-1],
+            "hyperparameters": dataclasses.asdict(self.hyperparameters),
+            "feature": self.feature,
+            "epoch": self.epoch,
+            "diverged": self.diverged,
+            **made_from,
+        }
+        with replacing(folder / "model.json") as temporary:
+            temporary.write_text(json.dumps(description, indent=1, sort_keys=True) + "\n")
+
+
+def detector_class(name: str) -> type[BaseDetector]:
+    """The class in detectors/<name>.py."""
+    try:
+        return importlib.import_module(f"humwatch.detectors.{name}").Detector
+    except ModuleNotFoundError as error:
+        if error.name != f"humwatch.detectors.{name}":
+            raise
+        raise InputError(f"trial.detector is {name!r}: there is no src/humwatch/detectors/{name}.py") from None
+
+
+def load(folder: Path) -> BaseDetector:
+    """A detector that was saved in `folder`, ready to score or to be fitted further."""
+    made = description(folder)
+    detector = detector_class(made["detector"])(**made["hyperparameters"])
+    detector.feature, detector.epoch, detector.diverged = made["feature"], made["epoch"], made["diverged"]
+    detector.set_state(_arrays(folder / "model.safetensors"))
+    detector.set_training_state(_arrays(folder / "training.safetensors"))
+    return detector
+
+
+def description(folder: Path) -> dict[str, Any]:
+    """What `model.json` says of the model in `folder`."""
+    try:
+        return json.loads((folder / "model.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} holds no whole model ({error}): delete it and run `snakemake` again") from None
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return safetensors.numpy.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path} is damaged ({error}): delete its folder and run `snakemake` again") from None

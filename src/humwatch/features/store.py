@@ -1,0 +1,195 @@
+"""The feature store: one Parquet file per machine type and split, a row per clip, frames stored once.
+
+Column `frames` is `list<fixed_size_list<float32>[bins]>`: frame-major, so that a window of 5 frames is one contiguous
+run of floats. Rows come in groups of `ROWS_PER_GROUP` clips; readers and writers hold one group at a time.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from humwatch.errors import InputError
+from humwatch.files import replacing
+
+ROWS_PER_GROUP = 64
+CLIP_COLUMNS = ["clip", "machine_type", "machine_id", "split", "label"]
+METADATA_KEY = b"humwatch"
+
+
+@dataclass
+class Features:
+    """Features of some clips, in one array.
+
+    values: (frames of all clips, bins) float32. Clip i owns `values[starts[i]:starts[i + 1]]`.
+    starts: (clips + 1,) int64.
+    clips: a row per clip: clip, machine_type, machine_id, split, label (0 normal, 1 anomaly, missing).
+    parameters: what the features were made with.
+    """
+
+    values: np.ndarray
+    starts: np.ndarray
+    clips: pd.DataFrame
+    parameters: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def clip(self, i: int) -> np.ndarray:
+        """Frames of clip i: (frames, bins)."""
+        return self.values[self.starts[i] : self.starts[i + 1]]
+
+    def select(self, keep: np.ndarray) -> "Features":
+        """The clips where `keep` (a boolean per clip) holds. Copies their frames."""
+        rows = np.flatnonzero(keep)
+        counts = np.diff(self.starts)[rows]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        values = np.empty((starts[-1], self.values.shape[1]), np.float32)
+        for new, old in enumerate(rows):
+            values[starts[new] : starts[new + 1]] = self.clip(old)
+        return Features(values, starts, self.clips.iloc[rows].reset_index(drop=True), self.parameters)
+
+
+def write(
+    path: Path, clips: pd.DataFrame, frames: Iterable[np.ndarray], bins: int, parameters: dict[str, Any], sources: str
+) -> None:
+    """Write the features of `clips`, in their order, to `path` (by way of a temporary name).
+
+    frames: a (frames, bins) float32 array per clip. sources: one checksum over all source clips; each clip's own
+    checksum is the column sha256.
+    """
+    metadata = {METADATA_KEY: json.dumps({"parameters": parameters, "sources_sha256": sources}, sort_keys=True)}
+    schema = pa.schema(
+        [(name, pa.int8() if name == "label" else pa.string()) for name in [*CLIP_COLUMNS, "sha256"]]
+        + [("frames", pa.list_(pa.list_(pa.float32(), bins)))],
+        metadata=metadata,
+    )
+    with (
+        replacing(path) as temporary,
+        # Noise does not compress: plain pages are written and read three times faster than zstd's.
+        pq.ParquetWriter(temporary, schema, compression="none", use_dictionary=False, write_statistics=False) as writer,
+    ):
+        frames = iter(frames)
+        for first in range(0, len(clips), ROWS_PER_GROUP):
+            rows = clips.iloc[first : first + ROWS_PER_GROUP]
+            group = [next(frames) for _ in range(len(rows))]
+            offsets = np.concatenate([[0], np.cumsum([len(f) for f in group])]).astype(np.int32)
+            flat = pa.array(np.concatenate(group).astype(np.float32, copy=False).reshape(-1))
+            lists = pa.ListArray.from_arrays(offsets, pa.FixedSizeListArray.from_arrays(flat, bins))
+            columns = pa.RecordBatch.from_pandas(
+                rows[[*CLIP_COLUMNS, "sha256"]], schema=pa.schema(list(schema)[:-1]), preserve_index=False
+            )
+            writer.write(pa.Table.from_arrays([*columns.columns, lists], schema=schema))
+
+
+def read(paths: Iterable[Path], expected: dict[str, Any] | None = None, machine_id: str | None = None) -> Features:
+    """Read whole files into one preallocated array; memory is the data plus one row group.
+
+    expected: parameters that the files must have been made with. machine_id: keep this machine's clips only.
+    """
+    opened = [_open(Path(path), expected) for path in paths]
+    bins = {file.bins for file in opened}
+    if len(bins) > 1:
+        raise InputError(
+            f"{', '.join(str(f.path) for f in opened)} have {sorted(bins)} bins: use one feature per trial"
+        )
+    tables = [file.clips(machine_id) for file in opened]
+    total = sum(_leaf_values(file.parquet) for file in opened) // opened[0].bins
+    values = np.empty((total, opened[0].bins), np.float32)
+    counts: list[np.ndarray] = []
+    used = 0
+    for file in opened:
+        for group in file.groups(machine_id):
+            values[used : used + len(group.values)] = group.values
+            used += len(group.values)
+            counts.append(np.diff(group.starts))
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(counts))]) if counts else np.zeros(1, np.int64)
+    return Features(values[:used], starts.astype(np.int64), pd.concat(tables, ignore_index=True), opened[0].parameters)
+
+
+def groups(path: Path, expected: dict[str, Any] | None = None, machine_id: str | None = None) -> Iterator[Features]:
+    """The file's row groups in turn: some 64 clips each, without a copy."""
+    yield from _open(Path(path), expected).groups(machine_id)
+
+
+def parameters(path: Path) -> dict[str, Any]:
+    """What the features in `path` were made with."""
+    return _open(Path(path), None).parameters
+
+
+def sources(paths: Iterable[Path]) -> list[str]:
+    """Checksums over the source clips of feature files."""
+    return [_metadata(_open(Path(path), None).parquet.schema_arrow).get("sources_sha256", "") for path in paths]
+
+
+@dataclass
+class _File:
+    path: Path
+    parquet: pq.ParquetFile
+    bins: int
+    parameters: dict[str, Any]
+
+    def clips(self, machine_id: str | None = None) -> pd.DataFrame:
+        table = _clip_table(self.parquet.read(columns=CLIP_COLUMNS))
+        return table if machine_id is None else table[table.machine_id == machine_id].reset_index(drop=True)
+
+    def groups(self, machine_id: str | None = None) -> Iterator[Features]:
+        for g in range(self.parquet.num_row_groups):
+            table = self.parquet.read_row_group(g, columns=[*CLIP_COLUMNS, "frames"])
+            # A row group of a file written elsewhere may hold a whole data set: hand it on in small slices.
+            for first in range(0, len(table), ROWS_PER_GROUP):
+                part = table.slice(first, ROWS_PER_GROUP)
+                lists = part["frames"].combine_chunks()
+                offsets = lists.offsets.to_numpy().astype(np.int64)
+                flat = lists.flatten().flatten().to_numpy(zero_copy_only=False)
+                features = Features(
+                    flat.reshape(-1, self.bins), offsets - offsets[0], _clip_table(part), self.parameters
+                )
+                if machine_id is not None:
+                    features = features.select((features.clips.machine_id == machine_id).to_numpy())
+                yield features
+
+
+def _open(path: Path, expected: dict[str, Any] | None) -> _File:
+    try:
+        parquet = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: run `snakemake` to make the features") from None
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path} is no Parquet file ({error}): delete it and run `snakemake` again") from None
+    schema = parquet.schema_arrow
+    missing = [name for name in [*CLIP_COLUMNS, "frames"] if name not in schema.names]
+    if missing:
+        raise InputError(f"{path} lacks the column(s) {', '.join(missing)}: see the store's schema in docs/files.md")
+    kind = schema.field("frames").type
+    if not (pa.types.is_list(kind) and pa.types.is_fixed_size_list(kind.value_type)):
+        raise InputError(f"{path}: column frames is {kind}, it must be list<fixed_size_list<float32>[bins]>")
+    stored = _metadata(schema).get("parameters", {})
+    if expected is not None and stored != expected:
+        changed = sorted(k for k in stored.keys() | expected.keys() if stored.get(k) != expected.get(k))
+        detail = ", ".join(f"{k}={stored.get(k)!r} instead of {expected.get(k)!r}" for k in changed)
+        raise InputError(f"{path} was made with other parameters ({detail}): delete it and run `snakemake` again")
+    return _File(path, parquet, kind.value_type.list_size, stored)
+
+
+def _metadata(schema: pa.Schema) -> dict[str, Any]:
+    return json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
+
+
+def _clip_table(table: pa.Table) -> pd.DataFrame:
+    frame = table.select(CLIP_COLUMNS).to_pandas()
+    frame["label"] = frame["label"].astype("Int8")
+    return frame
+
+
+def _leaf_values(parquet: pq.ParquetFile) -> int:
+    """Number of float values in the column frames, from the footer alone."""
+    metadata = parquet.metadata
+    column = next(i for i in range(metadata.num_columns) if metadata.schema.column(i).path.startswith("frames."))
+    return sum(metadata.row_group(g).column(column).num_values for g in range(metadata.num_row_groups))

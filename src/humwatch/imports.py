@@ -1,0 +1,35 @@
+"""Which files of a package a script depends on, from its source alone."""
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+
+def imported_files(roots: Iterable[str | Path], source: Path) -> list[str]:
+    """`roots`, then every file below `source` that they import, directly or not, sorted.
+
+    Only import statements count: a module that is imported by a computed name must be among the roots.
+    """
+    found: set[Path] = set()
+    first = [Path(root) for root in roots]
+    waiting = list(first)
+    while waiting:
+        path = waiting.pop()
+        if path not in found and path.is_file():
+            found.add(path)
+            waiting.extend(_files_of(name, source) for name in _imported_names(path))
+    return [*map(str, first), *sorted(str(path) for path in found - set(first))]
+
+
+def _imported_names(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _files_of(name: str, source: Path) -> Path:
+    module = source.joinpath(*name.split("."))
+    return module / "__init__.py" if module.is_dir() else module.with_suffix(".py")

@@ -1,0 +1,21 @@
+rule features:
+    """Compute one feature of every clip of one machine type and split, once."""
+    input:
+        clips="results/{dataset}/clips/{machine_type}/{split}.parquet",
+        code=code("features"),
+    output:
+        "results/{dataset}/features/{feature}/{machine_type}/{split}.parquet",
+    log:
+        "results/{dataset}/logs/features/{feature}/{machine_type}/{split}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/features/{feature}/{machine_type}/{split}.tsv"
+    threads: 2
+    params:
+        folder=FOLDER,
+        feature=lambda w: as_json(config["features"][w.feature]),
+        channel=dataset["channel"],
+    shell:
+        "python {input.code[0]:q} --log {log:q}"
+        " --title 'features {wildcards.feature} {wildcards.machine_type} {wildcards.split}'"
+        " --folder {params.folder:q} --clips {input.clips:q} --feature {params.feature:q} --channel {params.channel}"
+        " --threads {threads} --out {output:q}"

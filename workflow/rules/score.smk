@@ -1,0 +1,23 @@
+rule score:
+    """Score the test clips with one model."""
+    input:
+        features=features_of_scope("test"),
+        model=f"{MODEL}/model.json",
+        weights=f"{MODEL}/model.safetensors",
+        code=lambda w: code("score", f"detectors/{MODELS[w.trial].parameters['detector']}"),
+    output:
+        scores="results/{dataset}/scores/{scope}/{trial}/epochs-{epochs}.parquet",
+        submission=directory("results/{dataset}/submission/{scope}/{trial}/epochs-{epochs}"),
+    log:
+        "results/{dataset}/logs/score/{scope}/{trial}/epochs-{epochs}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/score/{scope}/{trial}/epochs-{epochs}.tsv"
+    threads: 1
+    params:
+        model=lambda w, input: str(Path(input.model).parent),
+        score=lambda w: MODELS[w.trial].parameters["score"],
+        machine_id=machine_id_argument,
+    shell:
+        "python {input.code[0]:q} --log {log:q} --title 'score {wildcards.scope} {wildcards.trial}'"
+        " --model {params.model:q} --features {input.features:q} {params.machine_id} --score {params.score}"
+        " --out {output.scores:q} --submission {output.submission:q}"

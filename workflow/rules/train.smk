@@ -1,0 +1,28 @@
+rule train:
+    """Fit one trial up to one milestone of epochs, going on from the milestone before."""
+    input:
+        features=features_of_scope("train"),
+        previous=previous_milestone,
+        code=lambda w: code("train", f"detectors/{MODELS[w.trial].parameters['detector']}"),
+    output:
+        *(f"{MODEL}/{name}" for name in MODEL_FILES),
+    log:
+        "results/{dataset}/logs/train/{scope}/{trial}/epochs-{epochs}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/train/{scope}/{trial}/epochs-{epochs}.tsv"
+    threads: 1
+    params:
+        detector=lambda w: MODELS[w.trial].parameters["detector"],
+        hyperparameters=lambda w: as_json(MODELS[w.trial].hyperparameters),
+        seed=lambda w: MODELS[w.trial].parameters["seed"],
+        validation="--validation-fraction {fraction} --validation-seed {seed}".format(**config["validation"]),
+        previous=lambda w, input: (f"--continue-from {Path(input.previous[0]).parent}" if input.previous else ""),
+        machine_id=machine_id_argument,
+        device=config["device"],
+        interim=lambda w: f"{R}/interim/{w.scope}/{w.trial}/epochs-{w.epochs}",
+        out=lambda w, output: str(Path(output[0]).parent),
+    shell:
+        "python {input.code[0]:q} --log {log:q} --title 'train {wildcards.scope} {wildcards.trial}'"
+        " --detector {params.detector} --hyperparameters {params.hyperparameters:q} --features {input.features:q}"
+        " {params.machine_id} --seed {params.seed} --epochs {wildcards.epochs} {params.previous} {params.validation}"
+        " --device {params.device} --interim {params.interim:q} --out {params.out:q}"

@@ -1,0 +1,29 @@
+"""Generate the demo's slide rails as WAV files in the DCASE 2020 layout, one split of them."""
+
+import argparse
+import json
+from pathlib import Path
+
+from humwatch import cli
+from humwatch.datasets import demo
+from humwatch.files import replacing
+from humwatch.progress import Progress
+
+
+def main(args: argparse.Namespace) -> None:
+    ids = args.machine_ids or demo.MACHINE_IDS
+    progress = Progress("clips generated", len(demo.clip_names(args.size, args.split, ids)))
+    names = demo.write(args.folder, args.size, args.split, seed=args.seed, machine_ids=ids, progress=progress.update)
+    with replacing(args.manifest) as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in names))
+
+
+if __name__ == "__main__":
+    parser = cli.parser(__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="data folder to write into")
+    parser.add_argument("--split", choices=["train", "test"], required=True)
+    parser.add_argument("--size", type=json.loads, default="default", help='JSON: "small", "default", "full" or counts')
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--machine-ids", nargs="*", default=[], help="ids to generate, all by default")
+    parser.add_argument("--manifest", type=Path, required=True, help="list of the clips, written last")
+    cli.run(main, parser.parse_args())
