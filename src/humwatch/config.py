@@ -88,7 +88,7 @@ def _fill_defaults(value: Any, schema: Schema) -> None:
             _fill_defaults(value[key], extra)
 
 
-def _sentence(error: jsonschema.ValidationError) -> str:
+def _sentence(error: Any) -> str:
     key = ".".join(str(part) for part in error.absolute_path) or "the configuration"
     got = f"{error.instance!r}"
     if error.validator == "additionalProperties":
@@ -112,9 +112,9 @@ def _meant(name: str, allowed: list[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _yaml_hint(error: jsonschema.ValidationError) -> str:
+def _yaml_hint(error: Any) -> str:
     """YAML 1.1 reads 1e-3 as text."""
-    numeric = {"number", "integer"} & set(_as_list(dict(error.schema).get("type", [])))
+    numeric = {"number", "integer"} & set(_as_list(error.schema.get("type", [])))
     if isinstance(error.instance, str) and numeric:
         try:
             return f" (YAML reads it as text: write {float(error.instance)})"

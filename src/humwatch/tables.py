@@ -50,7 +50,7 @@ def summary_table(table: pd.DataFrame) -> pd.DataFrame:
         pauc_std=("pauc", "std"),
     ).reset_index()
     measures = ["auc_mean", "auc_std", "pauc_mean", "pauc_std", "seeds"]
-    summary = summary.sort_values("auc_mean", ascending=False, kind="stable", na_position="last")
+    summary = summary.sort_values("auc_mean", ascending=False, kind="stable", na_position="last", ignore_index=True)
     return summary[["machine_type", *measures, *(k for k in keys if k != "machine_type")]]
 
 

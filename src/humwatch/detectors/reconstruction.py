@@ -26,8 +26,8 @@ class ReconstructionDetector(BaseDetector):
 
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
-        self.network: torch.nn.Module | None = None
-        self.optimizer: torch.optim.Optimizer | None = None
+        self.network: Any = None  # torch.nn.Module, once the number of bins is known
+        self.optimizer: Any = None
         self.device = "cpu"
 
     @abstractmethod

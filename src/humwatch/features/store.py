@@ -52,7 +52,7 @@ class Features:
         starts = np.concatenate([[0], np.cumsum(counts)])
         values = np.empty((starts[-1], self.values.shape[1]), np.float32)
         for new, old in enumerate(rows):
-            values[starts[new] : starts[new + 1]] = self.clip(old)
+            values[starts[new] : starts[new + 1]] = self.clip(int(old))
         return Features(values, starts, self.clips.iloc[rows].reset_index(drop=True), self.parameters)
 
 

@@ -1,0 +1,211 @@
+"""From embeddings to classes: angular heads, their losses, and ways to mix or multiply the classes.
+
+Both heads return scaled logits (batch, classes). The loss is `torch.nn.functional.cross_entropy(logits, labels)`,
+which takes class numbers (batch,) int64 as well as soft labels (batch, classes).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ArcFace(nn.Module):
+    """Additive angular margin (Deng et al. 2019); with sub-clusters the nearest centre of a class counts (Deng et al. 2020).
+
+    logit_c = scale * cos(theta_c + margin * y_c), where y_c is the label of class c: 0 or 1, or a share between them,
+    so that a clip mixed of two classes gets a margin on each, in proportion.
+    Without labels there is no margin. Beyond theta = pi - margin, where the cosine would rise again, the logit
+    goes on falling as scale * (cos(theta) - margin * sin(margin)).
+    """
+
+    def __init__(
+        self, embedding_size: int, classes: int, margin: float = 0.7, scale: float = 30.0, subclusters: int = 1
+    ):
+        super().__init__()
+        self.margin = margin
+        self.scale = scale
+        self.centres = nn.Parameter(_centres(embedding_size, classes, subclusters))
+
+    def forward(self, embedding: Tensor, labels: Tensor | None = None) -> Tensor:
+        cosine = _cosine(embedding, self.centres).amax(dim=2)  # (batch, classes)
+        if labels is None:
+            return self.scale * cosine
+        margin = self.margin * _soft(labels, cosine)  # (batch, classes)
+        sine = (1 - cosine.square()).clamp(min=1e-12).sqrt()
+        with_margin = cosine * margin.cos() - sine * margin.sin()
+        return self.scale * torch.where(cosine > -margin.cos(), with_margin, cosine - margin * margin.sin())
+
+
+class SubclusterAdaCos(nn.Module):
+    """Several centres per class and a scale that needs no tuning (Wilkinghoff 2021, 2023; AdaCos: Zhang et al. 2019).
+
+    A class's probability is the sum over its centres, hence logit_c = log sum_k exp(scale * cos(theta_ck)).
+    The scale is sqrt(2) * ln(classes * subclusters - 1). With fixed_scale=False it is set anew by each training
+    batch, before its logits are taken, as in AdaCos: scale = ln(B) / cos(min(pi/4, median theta)), with
+    B = the mean over clips of the sum over other classes' centres of exp(old scale * cos(theta)), and theta = the
+    angle between a clip and the nearest centre of its own class (of a mixed clip: the mean, weighted by its labels).
+    """
+
+    scale: Tensor
+
+    def __init__(
+        self, embedding_size: int, classes: int, subclusters: int = 16, trainable: bool = True, fixed_scale: bool = True
+    ):
+        super().__init__()
+        if classes * subclusters < 3:
+            raise ValueError(
+                f"sub-cluster AdaCos needs 3 centres or more for a positive scale, got {classes} classes x {subclusters}."
+            )
+        self.fixed_scale = fixed_scale
+        self.centres = nn.Parameter(_centres(embedding_size, classes, subclusters), requires_grad=trainable)
+        self.register_buffer("scale", torch.tensor(math.sqrt(2) * math.log(classes * subclusters - 1)))
+
+    def forward(self, embedding: Tensor, labels: Tensor | None = None) -> Tensor:
+        cosine = _cosine(embedding, self.centres)  # (batch, classes, subclusters)
+        if self.training and not self.fixed_scale and labels is not None:
+            self._set_scale(cosine.detach(), labels)
+        return torch.logsumexp(self.scale * cosine, dim=2)
+
+    def _set_scale(self, cosine: Tensor, labels: Tensor) -> None:
+        labels = _soft(labels, cosine)  # (batch, classes)
+        other = (self.scale * cosine).masked_fill(labels[:, :, None] > 0, -math.inf)
+        log_b = torch.logsumexp(other.flatten(), dim=0) - math.log(len(cosine))
+        theta = (labels * cosine.amax(dim=2).clamp(-1, 1).acos()).sum(dim=1)  # (batch,)
+        self.scale.copy_(log_b / theta.median().clamp(max=math.pi / 4).cos())
+
+
+def noisy_arcmix_loss(
+    head: ArcFace, embedding: Tensor, labels_a: Tensor, labels_b: Tensor, lam: Tensor | float
+) -> Tensor:
+    """Noisy-ArcMix (Choi & Choi 2024): lam * CE(logits, a) + (1 - lam) * CE(logits, b), mean over the batch.
+
+    The clips are lam * a + (1 - lam) * b. There is one set of logits, with the margin on class a alone: the wrong
+    place (the noise) for the part of the loss that asks for b, and for most of a clip with lam < 1/2.
+
+    Parameters: embedding (batch, size) of the mixed clips; labels_a, labels_b (batch,) int64; lam a number or (batch,).
+    """
+    logits = head(embedding, labels_a)
+    loss_a = F.cross_entropy(logits, labels_a, reduction="none")
+    loss_b = F.cross_entropy(logits, labels_b, reduction="none")
+    lam = torch.as_tensor(lam).to(loss_a)
+    return (lam * loss_a + (1 - lam) * loss_b).mean()
+
+
+def own_class_log_probability(logits: Tensor, labels: Tensor) -> Tensor:
+    """Log softmax of each clip's own class, (batch,); its negative is an anomaly score. labels: (batch,) int64."""
+    return -F.cross_entropy(logits, labels, reduction="none")
+
+
+def mixup(wave: Tensor, labels: Tensor, probability: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Mix each clip with another of its batch, with the given probability (Zhang et al. 2018).
+
+    Parameters: wave (batch, samples); labels (batch, classes), one-hot; generator on the CPU, the only source of chance.
+    Returns the mixed clips and their soft labels, of the same shapes.
+    """
+    partner, lam = draw_mixup(len(wave), probability, generator)
+    return mix(wave, partner, lam), mix(labels, partner, lam)
+
+
+def draw_mixup(
+    batch: int, probability: float, generator: torch.Generator, arcsine: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Each clip's partner (batch,) int64, never itself, and its own share lam (batch,), 1 where it stays unmixed.
+
+    lam is uniform in [0, 1] (Wilkinghoff 2023), or Beta(1/2, 1/2), the arcsine law, for Noisy-ArcMix:
+    `noisy_arcmix_loss(head, network(mix(wave, partner, lam)), labels, labels[partner], lam)`.
+    """
+    partner = _partners(batch, generator)
+    lam = torch.rand(batch, generator=generator)
+    if arcsine:
+        lam = (lam * math.pi / 2).sin().square()
+    return partner, lam.where(torch.rand(batch, generator=generator) < probability, 1.0)
+
+
+def mix(values: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
+    """lam * values + (1 - lam) * values[partner], clip by clip; values (batch, anything)."""
+    lam = lam.to(values)[:, None]
+    return lam * values + (1 - lam) * values[partner.to(values.device)]
+
+
+def feature_exchange(
+    embedding: Tensor, labels: Tensor, probability: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """FeatEx (Wilkinghoff 2024): give a clip another clip's spectrogram half, and ask the head whose the halves are.
+
+    Parameters: embedding (batch, 256), the two branches of `DualBranch` one after the other; labels (batch, classes).
+    Returns the embedding and labels (batch, 3 * classes): (y, 0, 0) for a clip left as it is, and
+    (0, y / 2, y_partner / 2) for an exchanged one. They go to a head of their own, with 3 * classes and trainable
+    centres, whose loss is added to that of the plain head. Worth it where ids are few: the task is harder.
+    """
+    partner = _partners(len(embedding), generator).to(embedding.device)
+    exchanged = (torch.rand(len(embedding), generator=generator) < probability).to(embedding.device)[:, None]
+    spectrum, spectrogram = embedding.chunk(2, dim=1)
+    spectrogram = torch.where(exchanged, spectrogram[partner], spectrogram)
+    zero = torch.zeros_like(labels)
+    as_it_is = torch.cat([labels, zero, zero], dim=1)
+    halves = torch.cat([zero, labels / 2, labels[partner] / 2], dim=1)
+    return torch.cat([spectrum, spectrogram], dim=1), torch.where(exchanged, halves, as_it_is)
+
+
+def speed_change(wave: Tensor, factor: float) -> Tensor:
+    """Play clips (batch, samples) faster (factor > 1, higher too) or slower, by linear interpolation.
+
+    The length is kept: a slowed clip loses its end, a hastened one goes on backwards from its end, which leaves no click.
+    Makes pseudo-classes: id x factor.
+    """
+    return _read(wave, factor, wave.shape[1])
+
+
+def pitch_shift(wave: Tensor, semitones: float) -> Tensor:
+    """Raise (or lower) the pitch of clips (batch, samples) at their own pace. Makes pseudo-classes: id x semitones.
+
+    A phase vocoder (1024-point, hop 256) stretches the clip in time, then reading it faster squeezes it back.
+    """
+    factor = 2 ** (semitones / 12)
+    window = torch.hann_window(1024, device=wave.device, dtype=wave.dtype)
+    spectrum = torch.stft(wave, 1024, 256, window=window, return_complex=True)  # (batch, bins, frames)
+    frames = spectrum.shape[2]
+    position = torch.arange(0, frames - 1, 1 / factor, device=wave.device)
+    left = position.long().clamp(max=frames - 2)
+    magnitude = torch.lerp(spectrum.abs()[..., left], spectrum.abs()[..., left + 1], (position - left).to(wave))
+    # frames are laid out at the hop they were taken at, so each turns the phase on as its source frame does
+    angle = spectrum.angle()
+    turn = angle[..., left + 1] - angle[..., left]
+    phase = angle[..., :1] + turn.cumsum(dim=2) - turn
+    stretched = torch.istft(torch.polar(magnitude, phase), 1024, 256, window=window)
+    return _read(stretched, factor, wave.shape[1])
+
+
+def _read(wave: Tensor, factor: float, samples: int) -> Tensor:
+    """The first samples of the clips read at another speed, forwards to their end and backwards from there."""
+    last = wave.shape[1] - 1
+    position = torch.arange(samples, device=wave.device, dtype=torch.float64) * factor  # float32 is too coarse
+    position = last - (last - position % (2 * last)).abs()
+    left = position.long().clamp(max=last - 1)
+    return torch.lerp(wave[:, left], wave[:, left + 1], (position - left).to(wave))
+
+
+def _centres(embedding_size: int, classes: int, subclusters: int) -> Tensor:
+    flat = nn.init.xavier_uniform_(torch.empty(classes * subclusters, embedding_size))
+    return flat.view(classes, subclusters, embedding_size)
+
+
+def _cosine(embedding: Tensor, centres: Tensor) -> Tensor:
+    cosine = F.normalize(embedding, dim=1) @ F.normalize(centres, dim=2).flatten(0, 1).T
+    return cosine.view(-1, *centres.shape[:2])  # (batch, classes, subclusters)
+
+
+def _soft(labels: Tensor, like: Tensor) -> Tensor:
+    if labels.is_floating_point():
+        return labels.to(like)
+    return F.one_hot(labels, like.shape[1]).to(like)
+
+
+def _partners(batch: int, generator: torch.Generator) -> Tensor:
+    """One random cycle through the batch: everyone has a partner, and (from 2 clips on) nobody has itself."""
+    order = torch.randperm(batch, generator=generator)
+    partner = torch.empty_like(order)
+    partner[order] = order.roll(1)
+    return partner

@@ -1,0 +1,126 @@
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PARTS = ["Snakefile", "workflow", "src", "profiles", "config"]
+TINY_TRIAL = {"hidden": [16], "latent": 2, "epochs": 1}
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    folder = os.environ.get("HUMWATCH_DATA")
+    if not folder:
+        pytest.skip("HUMWATCH_DATA does not name a folder of real recordings")
+    return Path(folder)
+
+
+class Project:
+    """A copy of the project in a folder of its own, with one configuration."""
+
+    def __init__(self, folder: Path, config: dict) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in PARTS:
+            if (ROOT / part).is_dir():
+                shutil.copytree(
+                    ROOT / part, folder / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+                )
+            else:
+                shutil.copy2(ROOT / part, folder / part)
+        self.configure(config)
+
+    def configure(self, config: dict) -> None:
+        self.config = config
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def copy(self, folder: Path) -> "Project":
+        shutil.copytree(self.folder, folder, symlinks=True)
+        project = Project.__new__(Project)
+        project.folder, project.config = folder, self.config
+        return project
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results" / self.config["dataset"]["name"]
+
+    def command(self, *arguments: str) -> list[str]:
+        snakemake = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config.yaml"]
+        return [*snakemake, *arguments]
+
+    def environment(self) -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return os.environ | {"PATH": path, "PYTHONPATH": str(self.folder / "src")}
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=500
+        )
+        if check and done.returncode:
+            raise AssertionError(f"snakemake failed:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
+        return done
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Jobs by rule that a run would do, rule all left out."""
+        done = self.run("--dry-run", *arguments)
+        stats = re.search(r"Job stats:\njob +count\n-+ +-+\n(.*?)\ntotal", done.stdout + done.stderr, re.S)
+        if not stats:
+            assert "Nothing to be done" in done.stdout + done.stderr
+            return {}
+        jobs = {line.split()[0]: int(line.split()[1]) for line in stats[1].splitlines()}
+        return {rule: count for rule, count in jobs.items() if rule != "all"}
+
+
+def tiny_config(**sections) -> dict:
+    return {
+        "dataset": {"name": "tiny", "source": "demo", "size": "small", "machine_ids": ["00"]},
+        "trial": TINY_TRIAL,
+        "sweeps": {"rates": {"learning_rate": [0.01, 0.001], "seed": [0, 1]}},
+        "bootstrap": {"samples": 50},
+    } | sections
+
+
+def write_clip(path: Path, seconds: float = 1.0, sample_rate: int = 16000, channels: int = 1, seed: int = 0, **kwargs) -> Path:
+    """A clip of noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).normal(0, 0.1, (int(seconds * sample_rate), channels))
+    soundfile.write(path, noise, sample_rate, **kwargs)
+    return path
+
+
+def write_recordings(folder: Path, ids=("00",), train: int = 6, test: int = 2, **kwargs) -> Path:
+    """A small data folder in the DCASE 2020 layout: short clips of noise, anomalies twice as long."""
+    for machine_id in ids:
+        for n in range(train):
+            write_clip(folder / f"slider/train/normal_id_{machine_id}_{n:08d}.wav", seed=n, **kwargs)
+        for n in range(test):
+            for k, label in enumerate(("normal", "anomaly")):
+                write_clip(folder / f"slider/test/{label}_id_{machine_id}_{n:08d}.wav", seed=100 + 2 * n + k, **kwargs)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Project:
+    """The demo at its smallest, run to the end. Copy it before changing anything."""
+    project = Project(tmp_path_factory.mktemp("finished") / "project", tiny_config())
+    project.run()
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished_directory(tmp_path_factory) -> Project:
+    """The same for a folder of recordings."""
+    folder = tmp_path_factory.mktemp("directory")
+    write_recordings(folder / "recordings")
+    config = tiny_config(dataset={"name": "own", "source": "directory", "path": "../recordings"})
+    project = Project(folder / "project", config | {"sweeps": {}})
+    project.run()
+    return project

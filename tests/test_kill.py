@@ -1,0 +1,73 @@
+"""kill -9 of everything at once, in the middle: the next run finishes, and its tables are those of an undisturbed run."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from conftest import Project, tiny_config
+
+CONFIG = tiny_config(
+    dataset={"name": "killed", "source": "demo", "size": {"train": 60, "test_normal": 8, "test_anomaly": 8}, "machine_ids": ["00"]}
+) | {"sweeps": {}, "trial": {"hidden": [64], "latent": 4, "epochs": 3}}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    project = Project(tmp_path_factory.mktemp("undisturbed") / "project", CONFIG)
+    project.run()
+    return project
+
+
+@pytest.mark.parametrize(
+    ("stage", "begun"),
+    [
+        ("features", "features/logmel/slider/.train.parquet.*"),
+        ("train", "interim/slider/*/epochs-3/1/model.json"),
+    ],
+)
+def test_killed(undisturbed, tmp_path, stage, begun):
+    project = Project(tmp_path / "project", CONFIG)
+    if stage == "train":  # an epoch per save, so that there is a middle
+        script = project.folder / "workflow/scripts/train.py"
+        script.write_text(script.read_text().replace("default=10.0", "default=0.0"))
+    process = subprocess.Popen(
+        project.command(),
+        cwd=project.folder,
+        env=project.environment(),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 240
+    while not list(project.results.glob(begun)):
+        assert process.poll() is None and time.monotonic() < deadline, f"{stage} never began"
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (project.results / "tables/auc.csv").exists()
+
+    project.run()
+    for table in ("auc.csv", "summary.csv"):
+        assert (project.results / "tables" / table).read_bytes() == (undisturbed.results / "tables" / table).read_bytes()
+    assert not list(project.results.glob("interim/*/*"))
+
+
+def test_two_runs_in_one_folder(finished, tmp_path):
+    """The second is told so; the lock goes with the process that holds it."""
+    from humwatch.locking import hold_lock
+
+    project = finished.copy(tmp_path / "project")
+    project.configure(project.config | {"sweeps": {}})
+    child = os.fork()
+    if child == 0:
+        hold_lock(project.folder / ".snakemake/humwatch.lock")
+        time.sleep(60)
+        os._exit(0)
+    time.sleep(0.5)
+    done = project.run("--forcerun", "tables", check=False)
+    assert done.returncode == 1 and "another run is working in this folder" in done.stdout + done.stderr
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    project.run("--forcerun", "tables")
