@@ -14,6 +14,7 @@ container: "docker://python:3.11-slim"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
+include: "workflow/rules/augment.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/tables.smk"
@@ -27,5 +28,5 @@ rule all:
     default_target: True
     input:
         f"{R}/clips.parquet",
-        f"{R}/tables/auc.csv",
-        f"{R}/tables/summary.csv",
+        TRAINED,
+        [f"{R}/tables/auc.csv", f"{R}/tables/summary.csv"] if SCORES else [],

@@ -9,7 +9,12 @@ import pytest
 from conftest import Project, tiny_config
 
 CONFIG = tiny_config(
-    dataset={"name": "killed", "source": "demo", "size": {"train": 60, "test_normal": 8, "test_anomaly": 8}, "machine_ids": ["00"]}
+    dataset={
+        "name": "killed",
+        "source": "demo",
+        "size": {"train": 60, "test_normal": 8, "test_anomaly": 8},
+        "machine_ids": ["00"],
+    }
 ) | {"sweeps": {}, "trial": {"hidden": [64], "latent": 4, "epochs": 3}}
 
 
@@ -50,8 +55,10 @@ def test_killed(undisturbed, tmp_path, stage, begun):
 
     project.run()
     for table in ("auc.csv", "summary.csv"):
-        assert (project.results / "tables" / table).read_bytes() == (undisturbed.results / "tables" / table).read_bytes()
-    assert not list(project.results.glob("interim/*/*"))
+        assert (project.results / "tables" / table).read_bytes() == (
+            undisturbed.results / "tables" / table
+        ).read_bytes()
+    assert not list(project.results.glob("interim/*/*/*"))
 
 
 def test_two_runs_in_one_folder(finished, tmp_path):

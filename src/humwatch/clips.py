@@ -1,7 +1,7 @@
 """The clip table: every recording opened, checked and checksummed before anything is computed from it.
 
 Columns: clip (path under the data folder), machine_type, machine_id, split (train, test), label (0 normal, 1 anomaly,
-missing), sample_rate (Hz), channels, seconds, sha256.
+missing), sample_rate (Hz), channels, seconds, sha256, and domain and attributes (DCASE 2021 to 2025, else missing).
 """
 
 import hashlib
@@ -21,7 +21,8 @@ from humwatch.errors import InputError
 
 log = logging.getLogger("humwatch")
 
-COLUMNS = ["clip", "machine_type", "machine_id", "split", "label", "sample_rate", "channels", "seconds", "sha256"]
+CLIP_COLUMNS = ["clip", "machine_type", "machine_id", "split", "label"]
+COLUMNS = [*CLIP_COLUMNS, "sample_rate", "channels", "seconds", "sha256", "domain", "attributes"]
 UNKNOWN_SIZES = {0, 0xFFFFFFFF}  # what a program that writes to a pipe leaves in the header
 
 
@@ -48,9 +49,15 @@ def table(folder: Path, names: Iterable[ClipName], sample_rate: int | None, thre
         rows.append(row)
     if problems:
         raise InputError("\n".join(problems))
+    return frame_of(rows)
+
+
+def frame_of(rows: list[dict]) -> pd.DataFrame:
+    """Rows of a clip table as one; what a row lacks is missing."""
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    frame["label"] = frame["label"].astype("Int8")
-    return frame
+    numbers = {"label": "Int8", "sample_rate": "Int32", "channels": "Int16", "seconds": "float64"}
+    # Said for every column, so that the tables of all machine types have one schema, also where a column is empty.
+    return frame.astype({name: numbers.get(name, "string") for name in COLUMNS})
 
 
 def read_samples(path: Path, channel: int | str = 0) -> tuple[np.ndarray, int]:

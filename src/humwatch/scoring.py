@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from humwatch.detectors.base import BaseDetector
-from humwatch.features.store import CLIP_COLUMNS, Features
+from humwatch.features.store import Features
 
 TOP_SHARE = 0.1
 
@@ -30,7 +30,5 @@ def pool(errors: np.ndarray, per_clip: np.ndarray) -> dict[str, np.ndarray]:
 
 def score_table(detector: BaseDetector, parts: Iterable[Features]) -> pd.DataFrame:
     """A row per clip: the clip's columns and one column per score of the detector."""
-    tables = [
-        pd.concat([part.clips[CLIP_COLUMNS], pd.DataFrame(detector.score(part))], axis=1) for part in parts if len(part)
-    ]
+    tables = [pd.concat([part.clips, pd.DataFrame(detector.score(part))], axis=1) for part in parts if len(part)]
     return pd.concat(tables, ignore_index=True)

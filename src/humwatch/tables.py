@@ -1,13 +1,16 @@
 """The tables: AUC per trial, milestone and machine id, and a summary over seeds."""
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 
 from humwatch.metrics import auc, bootstrap_auc, interval, pauc
+from humwatch.selection import choose, criterion
 from humwatch.trials import Trial
 
 MEASURES = ["auc", "auc_low", "auc_high", "pauc", "n_normal", "n_anomaly"]
@@ -18,7 +21,8 @@ def auc_table(trials: Iterable[Trial], score_files: Mapping[str, list[Path]], sa
     """A row per trial, machine type and machine id, then rows `mean` (over ids) and `pooled` (all ids in one ranking).
 
     score_files: trial key "name/epochs" -> its score files. Machine ids that had no training clips (`heard` False) have a
-    mean and a pooled row of their own. Intervals: 95 %, stratified bootstrap.
+    mean and a pooled row of their own. Intervals: 95 %, stratified bootstrap. Where clips have a domain, the same rows follow
+    for each domain: its normal clips against the anomalies of all domains, as DCASE 2022 to 2025 measure it.
     """
     rows: list[dict[str, Any]] = []
     for trial in trials:
@@ -26,10 +30,11 @@ def auc_table(trials: Iterable[Trial], score_files: Mapping[str, list[Path]], sa
         scores["score"] = scores[trial.parameters["score"]]
         described = {"trial": trial.name, **{k: _cell(v) for k, v in trial.parameters.items()}}
         for (machine_type, heard), part in scores.groupby(["machine_type", "heard"], sort=True):
-            for row in _rows(part, samples, seed):
-                rows.append({**described, "machine_type": machine_type, "heard": heard, **row})
+            for domain, clips in _domains(part):
+                for row in _rows(clips, samples, seed):
+                    rows.append({**described, "machine_type": machine_type, "domain": domain, "heard": heard, **row})
     table = pd.DataFrame(rows)
-    order = ["trial", "machine_type", "machine_id", "heard", *MEASURES, "note"]
+    order = ["trial", "machine_type", "machine_id", "domain", "heard", *MEASURES, "note"]
     return table[[*order, *(c for c in table if c not in order)]]
 
 
@@ -38,8 +43,8 @@ def summary_table(table: pd.DataFrame) -> pd.DataFrame:
 
     One row per configuration and machine type; the ids that were heard in training only.
     """
-    means = table[(table["machine_id"] == "mean") & table["heard"]].copy()
-    fixed = ["trial", "seed", "machine_id", "heard", "note", *MEASURES]
+    means = table[(table["machine_id"] == "mean") & (table["domain"] == "") & table["heard"]].copy()
+    fixed = ["trial", "seed", "machine_id", "domain", "heard", "note", *MEASURES]
     keys = [c for c in means if c not in fixed]
     grouped = means.groupby(keys, dropna=False, sort=False)
     summary = grouped.agg(
@@ -52,6 +57,165 @@ def summary_table(table: pd.DataFrame) -> pd.DataFrame:
     measures = ["auc_mean", "auc_std", "pauc_mean", "pauc_std", "seeds"]
     summary = summary.sort_values("auc_mean", ascending=False, kind="stable", na_position="last", ignore_index=True)
     return summary[["machine_type", *measures, *(k for k in keys if k != "machine_type")]]
+
+
+def _domains(scores: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """All clips, named "", then those that measure each domain."""
+    yield "", scores
+    for domain in sorted(scores["domain"].dropna().unique()) if "domain" in scores else []:
+        yield domain, scores[(scores["domain"] == domain) | (scores["label"] == 1).fillna(False)]
+
+
+def training_table(trials: Iterable[Trial], models: Mapping[str, Mapping[str, list[Path]]]) -> pd.DataFrame:
+    """What each trial's training tells without labels, a row per trial and machine type.
+
+    models: trial key "name/epochs" -> machine type -> folders of its models. Columns trial, epochs, score, machine_type,
+    val_loss, pseudo_auc (humwatch.selection), seconds_per_epoch, diverged.
+    """
+    rows: list[dict[str, Any]] = []
+    for trial in trials:
+        key = {"trial": trial.name, "epochs": trial.epochs, "score": trial.parameters["score"]}
+        for machine_type, folders in models[f"{trial.name}/{trial.epochs}"].items():
+            logs = [pd.read_csv(folder / "log.csv") for folder in folders]
+            rows.append(
+                {
+                    **key,
+                    "machine_type": machine_type,
+                    "val_loss": np.mean([log["val_loss"].iloc[-1] if len(log) else np.nan for log in logs]),
+                    "pseudo_auc": np.mean([_pseudo_auc(folder, machine_type, key["score"]) for folder in folders]),
+                    "seconds_per_epoch": np.mean([log["seconds"].mean() for log in logs]),
+                    "diverged": any(json.loads((folder / "model.json").read_text())["diverged"] for folder in folders),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def sweep_table(
+    sweep: str, trials: list[Trial], measured: pd.DataFrame, trained: pd.DataFrame, references: pd.DataFrame
+) -> pd.DataFrame:
+    """One sweep, tidy: a row per trial and machine type, over the ids that were heard in training.
+
+    `selected`: the trial chosen on held-out normal clips alone, by the column `criterion` names. `best_by_labels`: the one
+    that the test labels would have chosen. `reference`: published figures for exactly the same machine ids.
+    """
+    keys = pd.DataFrame([{"trial": t.name, "epochs": t.epochs, "score": t.parameters["score"]} for t in trials])
+    means = measured[(measured["machine_id"] == "mean") & measured["heard"]].assign(epochs=lambda t: _epochs(t))
+    table = keys.merge(trained, on=list(keys)).merge(means, on=[*keys, "machine_type"], how="left")
+    parameters = [name for name in trials[0].parameters if name in table]
+    table["reference"] = ""
+    for machine_type, rows in table.groupby("machine_type").groups.items():
+        part = table.loc[rows]
+        chosen = choose(part, parameters)
+        table.loc[rows, "criterion"] = criterion(part, parameters)
+        table.loc[rows, "selected"] = part.index == chosen
+        table.loc[rows, "best_by_labels"] = part.index == (part["auc"].idxmax() if part["auc"].notna().any() else None)
+        ids = measured[(measured["machine_type"] == machine_type) & measured["heard"]]["machine_id"].unique()
+        same = references[
+            (references["machine_type"] == machine_type)
+            & (references["machine_ids"] == " ".join(sorted({*ids} - {"mean", "pooled"})))
+        ]
+        table.loc[rows, "reference"] = "; ".join(f"{r.method} {r.auc}/{r.pauc} [{r.source}]" for r in same.itertuples())
+    table.insert(0, "sweep", sweep)
+    front = [
+        "sweep",
+        "trial",
+        "machine_type",
+        *MEASURES,
+        "selected",
+        "best_by_labels",
+        "criterion",
+        "val_loss",
+        "pseudo_auc",
+    ]
+    front += ["seconds_per_epoch", "diverged"]
+    return table[[*front, *parameters, "reference"]]
+
+
+def selected_table(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Per sweep and machine type: what was chosen without labels, what labels would have chosen, and the difference in AUC."""
+    rows = []
+    for table in sweeps:
+        for machine_type, part in table.groupby("machine_type"):
+            chosen, best = part[part["selected"]], part[part["best_by_labels"]]
+            row = {"sweep": part["sweep"].iloc[0], "machine_type": machine_type, "criterion": part["criterion"].iloc[0]}
+            for prefix, picked in (("selected", chosen), ("best_by_labels", best)):
+                for column in ("trial", "epochs", "score", "auc", "pauc"):
+                    row[f"{prefix}_{column}"] = picked[column].iloc[0] if len(picked) else None
+            if len(chosen) and len(best):
+                row["price_of_honesty"] = row["best_by_labels_auc"] - row["selected_auc"]
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def report_table(table: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """One sweep in the shape of a report: what varies in rows and columns, AUC in the cells.
+
+    One parameter (seeds aside): a row per value, a column per machine id, then mean, standard deviation, 95 % interval (over
+    seeds where there are several, else the bootstrap's), pAUC and seconds per epoch. Two or more: the last one's values are
+    columns of mean AUC. Seeds alone: a column per seed.
+    """
+    keys = ["trial", "epochs", "score", "machine_type"]
+    fixed = {
+        "sweep",
+        "trial",
+        "machine_type",
+        *MEASURES,
+        "selected",
+        "best_by_labels",
+        "criterion",
+        "val_loss",
+        "pseudo_auc",
+    }
+    fixed |= {"seconds_per_epoch", "diverged", "reference"}
+    varied = [c for c in table if c not in fixed and table[c].nunique(dropna=False) > 1]
+    free = [name for name in varied if name != "seed"]
+    ids = measured[measured["heard"] & (measured["machine_id"] != "pooled")].assign(epochs=lambda t: _epochs(t))
+    cells = table[keys].merge(ids[[*keys, "machine_id", "auc"]], on=keys)
+    by_id = cells.pivot_table(index=keys, columns="machine_id", values="auc", dropna=False).reset_index()
+    wide = table.merge(by_id, on=keys, how="left", suffixes=("", "_id"))
+    id_columns = [c for c in by_id if c not in [*keys, "mean"]]
+    if not free:
+        shape = wide.melt(["machine_type", "seed"], [*id_columns, "mean"], "machine_id", "auc_of_id")
+        shape = shape.pivot_table(
+            index=["machine_type", "machine_id"], columns="seed", values="auc_of_id", dropna=False
+        )
+        shape.columns = [f"seed {seed}" for seed in shape.columns]
+        spread = pd.DataFrame([_spread(row) for row in shape.to_numpy()], index=shape.index)
+        return pd.concat([shape, spread], axis=1).reset_index()
+    if len(free) == 1:
+        rows = []
+        for key, part in wide.groupby(["machine_type", free[0]], sort=True):
+            row = {"machine_type": key[0], free[0]: key[1], **part[id_columns].mean().to_dict(), **_spread(part["auc"])}
+            if len(part) == 1:
+                row |= {"low": part["auc_low"].iloc[0], "high": part["auc_high"].iloc[0]}
+            rows.append({**row, "pauc": part["pauc"].mean(), "seconds_per_epoch": part["seconds_per_epoch"].mean()})
+        return pd.DataFrame(rows)
+    shape = wide.pivot_table(index=["machine_type", *free[:-1]], columns=free[-1], values="auc", dropna=False)
+    shape.columns = [f"{free[-1]} {value}" for value in shape.columns]
+    return shape.reset_index()
+
+
+def _epochs(table: pd.DataFrame) -> pd.Series:
+    """Milestones as whole numbers; 0 for detectors without epochs."""
+    return table["epochs"].fillna(0).astype(int) if "epochs" in table else pd.Series(0, table.index)
+
+
+def _spread(values: Any) -> dict[str, float]:
+    """Mean, standard deviation and the mean's 95 % interval by Student's t."""
+    values = np.asarray(values, float)
+    mean, n = values.mean(), len(values)
+    std = values.std(ddof=1) if n > 1 else np.nan
+    half = scipy.stats.t.ppf(0.975, n - 1) * std / np.sqrt(n) if n > 1 else np.nan
+    return {"mean": mean, "std": std, "low": mean - half, "high": mean + half}
+
+
+def _pseudo_auc(folder: Path, machine_type: str, score: str) -> float:
+    scores = pd.read_parquet(folder / "validation.parquet")
+    if scores.empty:
+        return np.nan
+    scores = scores[scores["machine_type"] == machine_type]
+    areas = [auc(part["pseudo"].to_numpy(int), part[score].to_numpy(float)) for _, part in scores.groupby("machine_id")]
+    return float(np.mean(areas)) if areas else np.nan
 
 
 def _rows(scores: pd.DataFrame, samples: int, seed: int) -> Iterable[dict[str, Any]]:

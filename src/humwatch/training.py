@@ -16,7 +16,7 @@ import torch
 from humwatch.detectors.base import FitContext
 from humwatch.windows import Windows
 
-Loss = Callable[[torch.Tensor, torch.Generator | None], torch.Tensor]
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Generator | None], torch.Tensor]
 VALIDATION_BATCH = 2048
 
 
@@ -55,7 +55,7 @@ def run_epochs(
 ) -> bool:
     """Train from `first_epoch` to `context.epochs`, reporting after each. Returns whether the loss stayed finite.
 
-    loss: (batch, values) and the noise's generator (None: no noise) -> summed loss of the batch.
+    loss: inputs and targets, each (batch, values), and the noise's generator (None: no noise) -> summed loss of the batch.
     """
     for epoch in range(first_epoch, context.epochs + 1):
         begun = time.perf_counter()
@@ -64,7 +64,9 @@ def run_epochs(
         network.train()
         total = torch.zeros((), dtype=torch.float64, device=context.device)
         for batch in order.split(batch_size):
-            batch_loss = loss(train.gather(batch), generator)
+            if len(batch) == 1 < batch_size:
+                continue  # batch normalisation cannot learn from one window
+            batch_loss = loss(*train.gather(batch), generator)
             optimizer.zero_grad()
             batch_loss.backward()
             optimizer.step()
@@ -86,5 +88,5 @@ def mean_loss(loss: Loss, windows: Windows) -> float:
     """Loss per window without noise; NaN where there are no windows."""
     total = 0.0
     for batch in torch.arange(len(windows), device=windows.first.device).split(VALIDATION_BATCH):
-        total += loss(windows.gather(batch), None).item()
+        total += loss(*windows.gather(batch), None).item()
     return total / len(windows) if len(windows) else math.nan

@@ -11,7 +11,7 @@ from humwatch.errors import InputError
 
 # Chosen after training: they name no model. `epochs` is a milestone of a model, `score` a column of its scores.
 NOT_IN_NAME = ("detector", "epochs", "score")
-NOT_HYPERPARAMETERS = (*NOT_IN_NAME, "feature", "scope", "seed")
+NOT_HYPERPARAMETERS = (*NOT_IN_NAME, "feature", "scope", "augmentation", "seed")
 LONGEST_NAME = 160
 
 
@@ -68,10 +68,9 @@ def _trial(point: dict[str, Any], config: Mapping[str, Any], schema: Schema) -> 
     known = trial_parameters(schema, detector)
     given = config["trial"] | config["detectors"].get(detector, {}) | point
     parameters = {key: given.get(key, part.get("default")) for key, part in known.items()}
-    if parameters["feature"] not in config["features"]:
-        raise InputError(
-            f"config: trial.feature is {parameters['feature']!r}, it must be one of {', '.join(config['features'])}"
-        )
+    for key, names in (("feature", [*config["features"]]), ("augmentation", ["none", *config["augmentations"]])):
+        if parameters[key] not in names:
+            raise InputError(f"config: trial.{key} is {parameters[key]!r}, it must be one of {', '.join(names)}")
     if "score" in known and parameters["score"] not in known["score"].get("enum", [parameters["score"]]):
         raise InputError(
             f"config: score is {parameters['score']!r}, for {detector} it must be one of {', '.join(known['score']['enum'])}"

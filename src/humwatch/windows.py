@@ -1,20 +1,30 @@
 """Windows of consecutive frames as a strided view of the frames: gathered per batch, never written out."""
 
 import numpy as np
+import pandas as pd
 import torch
 
+from humwatch import augment
 from humwatch.errors import InputError
 from humwatch.features.store import Features
 
 
 class Windows:
-    """All windows of `window` frames that lie within one clip, stride one frame.
+    """All windows of `window` frames that lie within one clip, stride one frame; with masks, of its masked copies as well.
 
-    Window i is `window * bins` consecutive floats, frame after frame. `clip_of` gives each window's clip: (windows,) int64.
-    Raises InputError that names every clip shorter than one window.
+    A window is `window * bins` consecutive floats, frame after frame. Raises InputError that names every clip shorter than
+    one window.
     """
 
-    def __init__(self, features: Features, window: int, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        features: Features,
+        window: int,
+        device: str = "cpu",
+        masks: pd.DataFrame | None = None,
+        clean: bool = False,
+    ) -> None:
+        """masks: humwatch.augment's table, or None. clean: the targets of masked windows are the clean ones."""
         lengths = np.diff(features.starts)
         if (short := lengths < window).any():
             raise InputError(
@@ -23,8 +33,8 @@ class Windows:
                     for clip, length in zip(features.clips["clip"][short], lengths[short], strict=True)
                 )
             )
+        self.window, self.clean = window, clean
         self.per_clip = lengths - window + 1
-        self.clip_of = torch.from_numpy(np.repeat(np.arange(len(lengths)), self.per_clip))
         before = np.concatenate([[0], np.cumsum(self.per_clip)[:-1]])
         first = np.arange(self.per_clip.sum()) + np.repeat(features.starts[:-1] - before, self.per_clip)
         self.first = torch.from_numpy(first).to(device)  # (windows,) first frame of each window
@@ -32,10 +42,48 @@ class Windows:
         bins = values.shape[1]
         rows = max(len(values) - window + 1, 0)
         self.view = values.as_strided((rows, window * bins), (bins, 1))  # overlapping rows, no copy
+        self.masks = None if masks is None else _Masks(masks, features, self.per_clip, window, device)
 
     def __len__(self) -> int:
-        return len(self.first)
+        """Number of windows, those of masked copies included."""
+        return len(self.first) * (self.masks.copies + 1 if self.masks else 1)
 
-    def gather(self, windows: torch.Tensor) -> torch.Tensor:
-        """Copy out the windows with these numbers: (batch,) int64 -> (batch, window * bins) float32."""
-        return self.view[self.first[windows]]
+    def gather(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Copy out windows by their numbers, (batch,) int64: inputs and targets, each (batch, window * bins) float32."""
+        clean = self.view[self.first[numbers % len(self.first)]]
+        if self.masks is None:
+            return clean, clean
+        masked = self.masks(clean, self.first, numbers)
+        return masked, clean if self.clean else masked
+
+
+class _Masks:
+    """Masks the windows of a batch, each by its clip's masks at the window's place in the clip."""
+
+    def __init__(self, table: pd.DataFrame, features: Features, per_clip: np.ndarray, window: int, device: str) -> None:
+        clips = features.clips["clip"].tolist()
+        self.frequency, self.time = (
+            torch.from_numpy(augment.bounds(table, clips, axis)).to(device) for axis in ("frequency", "time")
+        )
+        self.copies = len(self.frequency) - 1
+        self.clip_of = torch.from_numpy(np.repeat(np.arange(len(clips)), per_clip)).to(device)
+        self.start = torch.from_numpy(features.starts[:-1].astype(np.int64)).to(device)
+        means = [features.clip(i).mean() for i in range(len(clips))]
+        self.fill = torch.tensor(np.array(means), dtype=torch.float32, device=device)
+        self.bins = torch.arange(features.values.shape[1], device=device)
+        self.frames = torch.arange(window, device=device)
+
+    def __call__(self, windows: torch.Tensor, first: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+        copy, window = numbers // len(first), numbers % len(first)
+        clip = self.clip_of[window]
+        place = (first[window] - self.start[clip])[:, None] + self.frames  # (batch, window) frames of the clip
+        masked_bins = _within(self.bins.expand(len(clip), -1), self.frequency[copy, clip])
+        masked_frames = _within(place, self.time[copy, clip])
+        masked = masked_frames[:, :, None] | masked_bins[:, None, :]  # (batch, window, bins)
+        return torch.where(masked.flatten(1), self.fill[clip][:, None], windows)
+
+
+def _within(values: torch.Tensor, bounds: torch.Tensor) -> torch.Tensor:
+    """Which values lie in any of their row's spans: (batch, n), (batch, masks, 2) -> (batch, n) bool."""
+    low, high = bounds[:, :, 0:1], bounds[:, :, 1:2]
+    return ((values[:, None, :] >= low) & (values[:, None, :] < high)).any(dim=1)

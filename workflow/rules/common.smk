@@ -1,10 +1,13 @@
 import json
 import os
+import re
+import shlex
 import sys
 from functools import lru_cache
 from pathlib import Path
 
 import yaml
+from snakemake.logging import logger
 
 ROOT = Path(os.path.relpath(workflow.basedir))
 sys.path.insert(0, str(ROOT / "src"))
@@ -18,22 +21,52 @@ from humwatch.imports import imported_files
 SCHEMA = str(ROOT / "workflow/schemas/config.schema.yaml")
 SCRIPTS = str(ROOT / "workflow/scripts")
 
+
+def imported_features():
+    """Folder of each feature that was computed elsewhere: a file per machine type in it."""
+    folders = {}
+    for name, feature in config["features"].items():
+        if feature["source"] == "parquet":
+            folders[name] = feature.get("path", dataset["path"] if dataset["source"] == "parquet" else None)
+            if folders[name] is None:
+                raise InputError(f"config: features.{name} lacks path, the folder of <machine_type>.parquet: add it")
+            for machine_type in sorted({machine_type for machine_type, _ in MACHINES}):
+                if not (file := Path(folders[name], f"{machine_type}.parquet")).is_file():
+                    raise InputError(
+                        f"config: features.{name}: {file} is not there: add it or correct features.{name}.path"
+                    )
+        elif "path" in feature:
+            raise InputError(f"config: features.{name}.path is for source parquet only: remove it or set the source")
+    used = {trial.parameters["feature"] for sweep in SWEEPS.values() for trial in sweep}
+    if dataset["source"] == "parquet" and (computed := sorted(used - folders.keys())):
+        raise InputError(
+            f"config: the feature {computed[0]} is computed from recordings and dataset.source parquet has none: "
+            "set trial.feature to a feature of source parquet"
+        )
+    return folders
+
+
 # Bad configuration or data: its sentences, without a traceback.
 try:
     schema = yaml.safe_load(Path(SCHEMA).read_text())
     config = validate(config, schema)
     dataset = config["dataset"]
     SWEEPS = trials.sweeps(config, schema)
-    RECORDINGS = datasets.recordings(dataset)
+    FOLDER = datasets.data_folder(dataset)
+    RECORDINGS = {} if dataset["source"] in datasets.MADE else datasets.recordings(dataset, FOLDER)
+    MACHINES = datasets.machines(dataset, RECORDINGS)
+    IMPORTED = imported_features()
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+if dataset["source"] == "dcase2020":
+    from humwatch.datasets import dcase2020
+
 R = f"results/{dataset['name']}"
-FOLDER = dataset["path"] if "path" in dataset else f"{R}/recordings"
 TRIALS = trials.unique(trial for sweep in SWEEPS.values() for trial in sweep)
 MODELS = {trial.name: trial for trial in reversed(TRIALS)}  # the first of those that differ in epochs or score
 MILESTONES = {name: sorted({t.epochs for t in TRIALS if t.name == name}) for name in MODELS}
-MODEL_FILES = ["model.json", "model.safetensors", "training.safetensors", "log.csv"]
+MODEL_FILES = ["model.json", "model.safetensors", "training.safetensors", "log.csv", "validation.parquet"]
 MODEL = "results/{dataset}/models/{scope}/{trial}/epochs-{epochs}"
 
 
@@ -59,24 +92,42 @@ def as_json(value):
 
 
 def machine_types(split):
-    return [t for t, s in RECORDINGS if s == split]
+    return [t for t, s in MACHINES if s == split]
 
 
 def recordings_of(wildcards):
     """What the clips of one machine type and split are made by, or the clips themselves."""
     if dataset["source"] == "demo":
         return f"{R}/recordings/{wildcards.split}.txt"
-    return [f"{FOLDER}/{name.clip}" for name in RECORDINGS[wildcards.machine_type, wildcards.split]]
+    if dataset["source"] == "dcase2020":
+        return [*map(str, dcase2020.inputs(dataset, wildcards.machine_type, wildcards.split))]
+    listed = [dataset["csv"]] if "csv" in dataset else []
+    return listed + [f"{FOLDER}/{name.clip}" for name in RECORDINGS[wildcards.machine_type, wildcards.split]]
+
+
+def dataset_argument(wildcards):
+    """What `datasets.recordings` needs to find the clips of one split, and no more."""
+    keys = {"dcase2020": ["ground_truth"], "mimii": ["seed"], "folder": ["csv"]}.get(dataset["source"], [])
+    needed = {key: dataset[key] for key in ["source", "machine_ids", *keys] if key in dataset} | {"path": FOLDER}
+    if dataset["source"] == "dcase2020":
+        needed["parts"] = [part for part in dataset["parts"] if wildcards.split in dcase2020.splits(part)]
+    return as_json(needed)
 
 
 def sample_rate_argument(wildcards):
     """The stated sample rate, or the clip that states it: the data set's first training clip."""
-    if dataset["source"] == "demo":
+    if dataset["source"] in datasets.MADE:
         return "--sample-rate 16000"
     if dataset["sample_rate"]:
         return f"--sample-rate {dataset['sample_rate']}"
     first = next(names[0] for (_, split), names in sorted(RECORDINGS.items()) if split == "train")
-    return f"--sample-rate-of {FOLDER}/{first.clip}"
+    return f"--sample-rate-of {shlex.quote(f'{FOLDER}/{first.clip}')}"
+
+
+def features_named(imported):
+    """Pattern of the names of the features that are imported, or of those that are computed."""
+    names = [re.escape(name) for name in config["features"] if (name in IMPORTED) == imported]
+    return "|".join(names) or "(?!)"  # which matches nothing
 
 
 def scopes(scope):
@@ -84,30 +135,40 @@ def scopes(scope):
     if scope == "machine_type":
         return machine_types("train")
     if scope == "machine_id":
-        return sorted({f"{t}_id_{i}" for t in machine_types("train") for i in trained_ids(t)})
+        return sorted({f"{t}_id_{i}" for t in machine_types("train") for i in MACHINES[t, "train"]})
     return ["all"]
 
 
-def trained_ids(machine_type):
-    if dataset["source"] == "demo":
-        return dataset["machine_ids"] or datasets.DEMO_MACHINE_IDS
-    return {name.machine_id for name in RECORDINGS[machine_type, "train"]}
+def types_of_scope(scope, split):
+    return machine_types(split) if scope == "all" else [scope.split("_id_")[0]]
 
 
 def features_of_scope(split):
     def files(wildcards):
         feature = MODELS[wildcards.trial].parameters["feature"]
-        types = machine_types(split)
-        if wildcards.scope != "all":
-            types = [wildcards.scope.split("_id_")[0]]
-        return [f"{R}/features/{feature}/{t}/{split}.parquet" for t in types]
+        return [f"{R}/features/{feature}/{t}/{split}.parquet" for t in types_of_scope(wildcards.scope, split)]
 
     return files
 
 
+def masks_of_scope(wildcards):
+    parameters = MODELS[wildcards.trial].parameters
+    if parameters["augmentation"] == "none":
+        return []
+    folder = f"{R}/masks/{parameters['augmentation']}/{parameters['feature']}"
+    return [f"{folder}/{t}/masks.parquet" for t in types_of_scope(wildcards.scope, "train")]
+
+
+def masks_argument(wildcards, input):
+    if not input.masks:
+        return ""
+    target = config["augmentations"][MODELS[wildcards.trial].parameters["augmentation"]]["target"]
+    return f"--masks {' '.join(input.masks)} --mask-target {target}"
+
+
 def machine_id_argument(wildcards):
     _, found, machine_id = wildcards.scope.partition("_id_")
-    return f"--machine-id {machine_id}" if found else ""
+    return f"--machine-id {shlex.quote(machine_id)}" if found else ""
 
 
 def previous_milestone(wildcards):
@@ -120,14 +181,32 @@ def previous_milestone(wildcards):
 
 def tested_scopes(scope):
     """Models whose test clips are there."""
-    tested = machine_types("test")
-    return [s for s in scopes(scope) if s == "all" or s.split("_id_")[0] in tested]
+    tested = {"all", *machine_types("test")}
+    tested |= {f"{t}_id_{i}" for t in machine_types("test") for i in MACHINES[t, "test"]}
+    return [s for s in scopes(scope) if s in tested]
 
 
 SCOPES = {scope: tested_scopes(scope) for scope in ("machine_type", "machine_id", "all")}
+TRAINED = [
+    f"{R}/models/{scope}/{t.name}/epochs-{t.epochs}/model.json"
+    for t in TRIALS
+    for scope in scopes(t.parameters["scope"])
+]
 SCORES = [
     f"{R}/scores/{scope}/{t.name}/epochs-{t.epochs}.parquet" for t in TRIALS for scope in SCOPES[t.parameters["scope"]]
 ]
+SCORED_MODELS = {s.replace("/scores/", "/models/").removesuffix(".parquet") for s in SCORES}
+SCORED_TYPES = [
+    t for t in machine_types("test") if any(s == "all" or s.split("_id_")[0] == t for v in SCOPES.values() for s in v)
+]
+# Published figures are compared only where the recordings are the published ones.
+REFERENCES = [str(ROOT / "workflow/references.csv")] if dataset["source"] == "dcase2020" else []
+
+unheard = sorted({*machine_types("test")} - {*machine_types("train")})
+if unheard and any(t.parameters["scope"] != "all" for t in TRIALS) and workflow.is_main_process:
+    logger.warning(
+        f"{', '.join(unheard)}: no training clips, so that only models of scope all score them; other scopes leave them out"
+    )
 
 
 onstart:

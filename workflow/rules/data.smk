@@ -17,29 +17,107 @@ rule demo:
         " --machine-ids {params.machine_ids:q}"
 
 
-rule clips:
-    """Open and check every clip of one machine type and split."""
-    input:
-        recordings=recordings_of,
-        code=code("clips"),
+# Fetched data are not made of the code, which is no input here: checksums say that they are the published ones.
+DATA = dataset["data_folder"]
+
+
+localrules:
+    download,
+    ground_truth,
+
+
+rule download:
+    """Fetch one archive from Zenodo, going on where an earlier try stopped (source dcase2020)."""
     output:
-        "results/{dataset}/clips/{machine_type}/{split}.parquet",
+        update(DATA + "/dcase2020/archives/{name}.zip"),
     log:
-        "results/{dataset}/logs/clips/{machine_type}/{split}.log",
+        f"{R}/logs/download/{{name}}.log",
+    wildcard_constraints:
+        name="(dev_data|eval_data_train|eval_data_test)_[^/]+",
+    retries: 2
+    resources:
+        base_url=dataset["base_url"],  # no parameter: another mirror is no reason to fetch again
     params:
-        folder=FOLDER,
-        machine_ids=dataset["machine_ids"],
-        sample_rate=sample_rate_argument,
+        folder=DATA,
     shell:
-        "python {input.code[0]:q} --log {log:q} --title 'clips {wildcards.machine_type} {wildcards.split}'"
-        " --folder {params.folder:q} --machine-type {wildcards.machine_type:q} --split {wildcards.split}"
-        " --machine-ids {params.machine_ids:q} {params.sample_rate} --threads {threads} --out {output:q}"
+        "python {SCRIPTS:q}/download.py --log {log:q} --title 'download {wildcards.name}'"
+        " --name {wildcards.name:q}.zip --data-folder {params.folder:q} --base-url {resources.base_url:q}"
+
+
+rule ground_truth:
+    """Fetch the labels of the evaluation set (source dcase2020)."""
+    output:
+        update(DATA + "/dcase2020/eval_data_list.csv"),
+    log:
+        f"{R}/logs/download/ground_truth.log",
+    retries: 2
+    resources:
+        base_url=dataset["base_url"],
+    params:
+        folder=DATA,
+    shell:
+        "python {SCRIPTS:q}/download.py --log {log:q} --title 'download ground truth'"
+        " --name eval_data_list.csv --data-folder {params.folder:q} --base-url {resources.base_url:q}"
+
+
+rule unpack:
+    """Unpack one archive and write its manifest, the mark that all its clips are there (source dcase2020)."""
+    input:
+        lambda w: str(dcase2020.archives([w.machine_type], [w.part])[0].path(Path(DATA))),
+    output:
+        DATA + "/dcase2020/{part}_{machine_type}.json",
+    log:
+        f"{R}/logs/unpack/{{part}}_{{machine_type}}.log",
+    wildcard_constraints:
+        part="dev|additional|eval",
+    params:
+        folder=DATA,
+    shell:
+        "python {SCRIPTS:q}/unpack.py --log {log:q} --title 'unpack {wildcards.part} {wildcards.machine_type}'"
+        " --archive {input:q} --data-folder {params.folder:q}"
+
+
+if dataset["source"] == "parquet":
+
+    rule clips_of_features:
+        """Check every clip of one machine type and split whose features were computed elsewhere."""
+        input:
+            source=FOLDER + "/{machine_type}.parquet",
+            code=code("clips_of_features"),
+        output:
+            "results/{dataset}/clips/{machine_type}/{split}.parquet",
+        log:
+            "results/{dataset}/logs/clips/{machine_type}/{split}.log",
+        params:
+            machine_ids=dataset["machine_ids"],
+        shell:
+            "python {input.code[0]:q} --log {log:q} --title 'clips '{wildcards.machine_type:q}' {wildcards.split}'"
+            " --source {input.source:q} --split {wildcards.split} --machine-ids {params.machine_ids:q} --out {output:q}"
+
+else:
+
+    rule clips:
+        """Open and check every clip of one machine type and split."""
+        input:
+            recordings=recordings_of,
+            code=code("clips", f"datasets/{datasets.module(dataset)}"),
+        output:
+            "results/{dataset}/clips/{machine_type}/{split}.parquet",
+        log:
+            "results/{dataset}/logs/clips/{machine_type}/{split}.log",
+        params:
+            dataset=dataset_argument,
+            sample_rate=sample_rate_argument,
+        shell:
+            "python {input.code[0]:q} --log {log:q} --title 'clips '{wildcards.machine_type:q}' {wildcards.split}'"
+            " --dataset {params.dataset:q} --machine-type {wildcards.machine_type:q} --split {wildcards.split}"
+            " {params.sample_rate} --threads {threads} --out {output:q}"
 
 
 rule merge_clips:
     """The clip table of the whole data set."""
     input:
-        tables=[f"{R}/clips/{t}/{s}.parquet" for t, s in sorted(RECORDINGS)],
+        tables=[f"{R}/clips/{t}/{s}.parquet" for t, s in MACHINES],
         code=code("clips_merge"),
     output:
         "results/{dataset}/clips.parquet",

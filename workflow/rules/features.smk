@@ -9,6 +9,8 @@ rule features:
         "results/{dataset}/logs/features/{feature}/{machine_type}/{split}.log",
     benchmark:
         "results/{dataset}/benchmarks/features/{feature}/{machine_type}/{split}.tsv"
+    wildcard_constraints:
+        feature=features_named(imported=False),
     threads: 2
     params:
         folder=FOLDER,
@@ -19,3 +21,23 @@ rule features:
         " --title 'features {wildcards.feature} {wildcards.machine_type} {wildcards.split}'"
         " --folder {params.folder:q} --clips {input.clips:q} --feature {params.feature:q} --channel {params.channel}"
         " --threads {threads} --out {output:q}"
+
+
+rule import_features:
+    """Bring features that were computed elsewhere into the feature store."""
+    input:
+        source=lambda w: f"{IMPORTED[w.feature]}/{w.machine_type}.parquet",
+        clips="results/{dataset}/clips/{machine_type}/{split}.parquet",
+        code=code("import_features"),
+    output:
+        "results/{dataset}/features/{feature}/{machine_type}/{split}.parquet",
+    log:
+        "results/{dataset}/logs/features/{feature}/{machine_type}/{split}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/features/{feature}/{machine_type}/{split}.tsv"
+    wildcard_constraints:
+        feature=features_named(imported=True),
+    shell:
+        "python {input.code[0]:q} --log {log:q}"
+        " --title 'features {wildcards.feature} {wildcards.machine_type} {wildcards.split}'"
+        " --source {input.source:q} --clips {input.clips:q} --out {output:q}"

@@ -2,6 +2,7 @@ rule train:
     """Fit one trial up to one milestone of epochs, going on from the milestone before."""
     input:
         features=features_of_scope("train"),
+        masks=masks_of_scope,
         previous=previous_milestone,
         code=lambda w: code("train", f"detectors/{MODELS[w.trial].parameters['detector']}"),
     output:
@@ -17,6 +18,7 @@ rule train:
         seed=lambda w: MODELS[w.trial].parameters["seed"],
         validation="--validation-fraction {fraction} --validation-seed {seed}".format(**config["validation"]),
         previous=lambda w, input: (f"--continue-from {Path(input.previous[0]).parent}" if input.previous else ""),
+        masks=masks_argument,
         machine_id=machine_id_argument,
         device=config["device"],
         interim=lambda w: f"{R}/interim/{w.scope}/{w.trial}/epochs-{w.epochs}",
@@ -24,5 +26,5 @@ rule train:
     shell:
         "python {input.code[0]:q} --log {log:q} --title 'train {wildcards.scope} {wildcards.trial}'"
         " --detector {params.detector} --hyperparameters {params.hyperparameters:q} --features {input.features:q}"
-        " {params.machine_id} --seed {params.seed} --epochs {wildcards.epochs} {params.previous} {params.validation}"
+        " {params.masks} {params.machine_id} --seed {params.seed} --epochs {wildcards.epochs} {params.previous} {params.validation}"
         " --device {params.device} --interim {params.interim:q} --out {params.out:q}"

@@ -18,7 +18,7 @@ def main(args: argparse.Namespace) -> None:
     detector = base.load(args.model)
     groups = (store.groups(path, machine_id=args.machine_id) for path in args.features)
     scores = score_table(detector, itertools.chain.from_iterable(groups))
-    poolings = [column for column in scores if column not in store.CLIP_COLUMNS]
+    poolings = [column for column in scores if column not in [*store.CLIP_COLUMNS, *store.OPTIONAL_COLUMNS]]
     if detector.diverged:
         scores[poolings] = np.nan
     scores["score"] = scores[args.score]

@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -16,6 +17,7 @@ from humwatch.features import store
 from humwatch.files import replacing
 from humwatch.progress import Progress
 from humwatch.scoring import score_table
+from humwatch.selection import cut_paste
 from humwatch.training import split_validation
 
 LOG_COLUMNS = ["epoch", "train_loss", "val_loss", "seconds"]
@@ -50,13 +52,18 @@ def main(args: argparse.Namespace) -> None:
             saved = time.monotonic()
 
     device = {"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(args.device, args.device)
-    detector.fit(train, validation, base.FitContext(args.seed, args.epochs, device, report=report))
+    masks = pd.concat([pd.read_parquet(path) for path in args.masks]) if args.masks else None
+    clean = args.mask_target == "clean"
+    context = base.FitContext(args.seed, args.epochs, device, report=report, masks=masks, clean_targets=clean)
+    detector.fit(train, validation, context)
     if detector.diverged:
         cli.log.warning("the loss is no longer finite: recorded as diverged, its scores are left empty")
+    scores = pd.DataFrame()
     if len(validation):
-        scores = score_table(detector, [validation])
-        with replacing(args.out / "validation.parquet") as temporary:
-            scores.to_parquet(temporary, index=False)
+        scores = score_table(detector, [validation, cut_paste(validation)])
+        scores["pseudo"] = np.arange(len(scores)) >= len(validation)
+    with replacing(args.out / "validation.parquet") as temporary:
+        scores.to_parquet(temporary, index=False)
     save(args.out, detector, rows, made_from)
     if args.interim:
         shutil.rmtree(args.interim, ignore_errors=True)
@@ -98,6 +105,10 @@ if __name__ == "__main__":
     parser.add_argument("--detector", required=True, help="a file of src/humwatch/detectors, by name")
     parser.add_argument("--hyperparameters", default="{}", help="JSON: the detector's own parameters")
     parser.add_argument("--features", type=Path, nargs="+", required=True, help="feature files of the training clips")
+    parser.add_argument("--masks", type=Path, nargs="*", default=[], help="mask tables of the training clips")
+    parser.add_argument(
+        "--mask-target", choices=["masked", "clean"], default="masked", help="what masked windows become"
+    )
     parser.add_argument("--machine-id", help="train on this machine's clips only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=0, help="train until this epoch")

@@ -1,28 +1,102 @@
-"""Data sources. Each one ends in a folder of clips in the DCASE 2020 layout."""
+"""Data sources: which clips there are, and what their names say of them.
 
+A source is a file of this folder, by its name in the configuration, with `find(folder, dataset)`: its clips under the data
+folder. Planning a study needs neither a network nor the data: `machines` knows the machines of sources that rules fetch
+or generate.
+"""
+
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from humwatch.datasets.directory import ClipName, scan
+from humwatch.datasets.directory import SPLITS, ClipName
 from humwatch.errors import InputError
 
 DEMO_MACHINE_TYPE = "slider"
 DEMO_MACHINE_IDS = ("00", "02", "04")
+MADE = ("demo", "dcase2020")  # sources whose clips rules make
+
+Machines = dict[tuple[str, str], list[str]]
+Recordings = dict[tuple[str, str], list[ClipName]]
 
 
-def recordings(dataset: Mapping[str, Any]) -> dict[tuple[str, str], list[ClipName]]:
-    """(machine_type, split) -> the clips that are known before anything runs (none yet where a rule makes them).
+def data_folder(dataset: Mapping[str, Any]) -> str:
+    """The folder below which all clips of a validated `dataset` section lie."""
+    if dataset["source"] == "demo":
+        return f"results/{dataset['name']}/recordings"
+    if dataset["source"] == "dcase2020":
+        return dataset["data_folder"]
+    if "path" in dataset:
+        return dataset["path"]
+    if "csv" in dataset and dataset["source"] == "folder":
+        return str(Path(dataset["csv"]).parent)
+    raise InputError("config: dataset lacks path, the folder of the recordings: add it")
 
-    dataset: the validated section of the configuration. Raises InputError where there is nothing to train on.
+
+def recordings(dataset: Mapping[str, Any], folder: str | Path) -> Recordings:
+    """(machine_type, split) -> the clips that are under `folder` now.
+
+    dataset: source and, where it matters, machine_types, machine_ids (empty or missing: all), and the source's own keys.
+    Raises InputError for a missing folder and for every name that fits no layout.
+    """
+    found: Recordings = {}
+    for clip in importlib.import_module(f"humwatch.datasets.{module(dataset)}").find(Path(folder), dataset):
+        if _wanted(clip.machine_type, dataset, "machine_types") and _wanted(clip.machine_id, dataset, "machine_ids"):
+            found.setdefault((clip.machine_type, clip.split), []).append(clip)
+    return found
+
+
+def module(dataset: Mapping[str, Any]) -> str:
+    """The file of this folder that finds the clips: the demo writes a directory."""
+    return {"demo": "directory"}.get(dataset["source"], dataset["source"])
+
+
+def machines(dataset: Mapping[str, Any], found: Recordings) -> Machines:
+    """(machine_type, split) -> machine ids, sorted, as they are known before anything runs.
+
+    found: `recordings` of a source whose clips are there; {} for one whose clips rules make. Raises InputError where a
+    wanted machine type or id is missing, and where there is nothing to train on.
     """
     if dataset["source"] == "demo":
-        return {(DEMO_MACHINE_TYPE, "train"): [], (DEMO_MACHINE_TYPE, "test"): []}
-    if "path" not in dataset:
-        raise InputError("config: dataset lacks path, the folder of the recordings: add it")
-    found = scan(Path(dataset["path"]), dataset["machine_types"], dataset["machine_ids"])
-    if not any(split == "train" for _, split in found):
+        known = {(DEMO_MACHINE_TYPE, split): {*(dataset["machine_ids"] or DEMO_MACHINE_IDS)} for split in SPLITS}
+    elif dataset["source"] == "dcase2020":
+        # By name: stages that find clips depend on the code of their own source alone.
+        dcase2020 = importlib.import_module("humwatch.datasets.dcase2020")
+        known = dcase2020.machines(dataset["machine_types"], dataset["parts"])
+    else:
+        known = {key: {clip.machine_id for clip in clips} for key, clips in found.items()}
+    kept = {key: sorted(i for i in ids if _wanted(i, dataset, "machine_ids")) for key, ids in known.items()}
+    kept = {key: ids for key, ids in sorted(kept.items()) if ids}
+    _check(dataset, kept)
+    return kept
+
+
+def _wanted(name: str, dataset: Mapping[str, Any], key: str) -> bool:
+    return not dataset.get(key) or name in dataset[key]
+
+
+def _check(dataset: Mapping[str, Any], known: Machines) -> None:
+    where = data_folder(dataset)
+    if not known:
+        wanted = [*dataset["machine_types"], *(f"id {machine_id}" for machine_id in dataset["machine_ids"])]
+        of = f" of {', '.join(wanted)}" if wanted else ""
+        raise InputError(f"dataset.path: {where} has no WAV or FLAC clips{of}: add some")
+    for key, present in (
+        ("machine_types", {machine_type for machine_type, _ in known}),
+        ("machine_ids", {machine_id for ids in known.values() for machine_id in ids}),
+    ):
+        if missing := sorted(set(dataset[key]) - present):
+            raise InputError(
+                f"dataset.{key}: there are no clips of {', '.join(missing)} in {where}, only of "
+                f"{', '.join(sorted(present))}: correct the name"
+            )
+    for machine_type, _ in known:
+        if "_id_" in machine_type or machine_type == "all":
+            raise InputError(
+                f"dataset: {where} has the machine type {machine_type}, which would name a model of another scope: rename it"
+            )
+    if not any(split == "train" for _, split in known):
         raise InputError(
-            f"dataset.path: {dataset['path']} has no training clips: put normal recordings in <machine_type>/train"
+            f"dataset: {where} has no training clips: add normal recordings, see the source's layout in config/README.md"
         )
-    return found

@@ -4,8 +4,9 @@
     unpack   <data_folder>/dcase2020/dev/slider/{train,test}/*.wav       the recordings; dev, additional and eval are a root each
              <data_folder>/dcase2020/dev_slider.json                     the manifest: written last, so where it is, all is
 
-Recordings: Koizumi et al. 2020 (https://arxiv.org/abs/2006.05822), CC BY-NC-SA 4.0. The MD5 sums are those of soundata's loader
-(https://github.com/soundata/soundata); the clip counts of the development set were counted in the features that Tiwari et al. published.
+Recordings: Koizumi et al. 2020 (https://arxiv.org/abs/2006.05822), CC BY-NC-SA 4.0. The MD5 sums are those of soundata's
+loader (https://github.com/soundata/soundata); the clip counts of the development set were counted in the features that
+Tiwari et al. published.
 """
 
 import csv
@@ -19,9 +20,10 @@ import time
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pooch
 import requests
@@ -31,6 +33,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from humwatch import __version__
+from humwatch.datasets.directory import ClipName, parse
 from humwatch.errors import InputError
 from humwatch.files import replacing
 
@@ -101,7 +104,10 @@ GROUND_TRUTH = (
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip file: one machine type in one part of the data set. md5 None, a clip count None, or no clips: not known, not checked."""
+    """A zip file: one machine type in one part of the data set.
+
+    md5 None, a clip count None, or no clips: not known, not checked.
+    """
 
     machine_type: str
     part: str
@@ -126,7 +132,8 @@ class Archive:
 def archives(machine_types: Iterable[str], parts: Iterable[str], pinned: bool = True) -> list[Archive]:
     """Return the archives that hold these machine types and parts; nothing is asked of a server.
 
-    pinned: expect the published MD5 sums and clip counts. Without, a server's own MD5 sums are believed: for tests with small archives.
+    pinned: expect the published MD5 sums and clip counts. Without, a server's own MD5 sums are believed: for tests with small
+    archives.
     """
     chosen = []
     for part in dict.fromkeys(parts):
@@ -138,6 +145,11 @@ def archives(machine_types: Iterable[str], parts: Iterable[str], pinned: bool = 
                 Archive(machine_type, part, record, name, MD5[name] if pinned else None, clips if pinned else {})
             )
     return chosen
+
+
+def archive_named(name: str) -> Archive:
+    """Return the archive with this published name."""
+    return next(archive for archive in archives(MACHINE_TYPES, PARTS) if archive.name == name)
 
 
 def expected_ids(machine_type: str, part: str) -> list[str]:
@@ -152,12 +164,81 @@ def expected_ids(machine_type: str, part: str) -> list[str]:
 
 
 def expected_clips(machine_type: str, part: str) -> dict[str, int | None]:
-    """Return the number of clips per split, label and id, by the start of their names: {"train/normal_id_00": 968}; None: not known."""
+    """Return the number of clips per split, label and id, by the start of their names: {"train/normal_id_00": 968}.
+
+    None: not known.
+    """
     return {
         group + machine_id: count
         for machine_id in expected_ids(machine_type, part)
         for group, count in zip(PARTS[part][2], CLIPS[part][machine_type][machine_id], strict=True)
     }
+
+
+def machines(machine_types: Iterable[str], parts: Iterable[str]) -> dict[tuple[str, str], set[str]]:
+    """Return (machine type, split) -> machine ids of these parts; no machine types means all."""
+    known: dict[tuple[str, str], set[str]] = {}
+    for part in parts:
+        for machine_type in machine_types or MACHINE_TYPES:
+            ids = expected_ids(machine_type, part)
+            for split in splits(part):
+                known.setdefault((machine_type, split), set()).update(ids)
+    return known
+
+
+def splits(part: str) -> set[str]:
+    """Return the splits that a part has: dev both, additional train, eval test."""
+    return {group.split("/")[0] for group in PARTS[part][2]}
+
+
+def inputs(dataset: Mapping[str, Any], machine_type: str, split: str) -> list[Path]:
+    """Return the files that must be there before `find` knows the clips of a machine type and split: manifests and labels."""
+    folder = Path(dataset["data_folder"])
+    wanted = set(dataset["machine_ids"])
+    parts = [
+        part
+        for part in dataset["parts"]
+        if split in splits(part) and (not wanted or wanted & set(expected_ids(machine_type, part)))
+    ]
+    labels = [ground_truth(folder)] if dataset["ground_truth"] and "eval" in parts else []
+    return [archive.manifest(folder) for archive in archives([machine_type], parts)] + labels
+
+
+def find(folder: Path, dataset: Mapping[str, Any]) -> list[ClipName]:
+    """Return the unpacked clips, from the manifests; evaluation clips get their label from the ground truth, by name.
+
+    dataset: parts; machine_types, none meaning all; ground_truth: whether to use it, where it is there.
+    """
+    csv_path = ground_truth(folder)
+    labels = evaluation_labels(csv_path) if dataset.get("ground_truth") and csv_path.exists() else {}
+    clips = []
+    for archive in archives(dataset.get("machine_types") or MACHINE_TYPES, dataset["parts"]):
+        for path in read_manifest(archive.manifest(folder)):
+            clip = parse(path.split("/", 2)[2])._replace(clip=path)
+            if labels and archive.part == "eval":
+                key = archive.machine_type, Path(path).name
+                if key not in labels:
+                    raise InputError(
+                        f"{csv_path}: it has no label of {path}, so fetch it again or set dataset.ground_truth to false."
+                    )
+                clip = clip._replace(label=labels[key])
+            clips.append(clip)
+    return clips
+
+
+def read_manifest(manifest: Path) -> dict[str, str]:
+    """Return the clips of a manifest, as paths under the data folder, and their CRC-32; none where there is no manifest."""
+    if not manifest.exists():
+        return {}
+    try:
+        return {clip["clip"]: clip["crc32"] for clip in json.loads(manifest.read_text())["clips"]}
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise InputError(f"{manifest}: not a whole manifest ({error}), so delete it and run again.") from error
+
+
+def ground_truth(data_folder: Path) -> Path:
+    """Return where the labels of the evaluation set are, once fetched."""
+    return _root(data_folder) / GROUND_TRUTH[1]
 
 
 def fetch(
@@ -184,8 +265,8 @@ def fetch(
 def unpack(archive_path: Path, archive: Archive, data_folder: Path) -> Path:
     """Unpack the WAV files of an archive, whole or not at all, and return the manifest.
 
-    Manifest: archive, record, md5, machine_type, part, not_checked (groups whose number of clips is not known), and clips: clip (path under
-    the data folder), bytes, crc32.
+    Manifest: archive, record, md5, machine_type, part, not_checked (groups whose number of clips is not known), and clips:
+    clip (path under the data folder), bytes, crc32.
 
     Raises InputError: an archive that is broken or not as published, names that lead out of the folder, links, or a full disk.
     """
@@ -252,8 +333,8 @@ def unpack(archive_path: Path, archive: Archive, data_folder: Path) -> Path:
 
 def fetch_ground_truth(data_folder: Path, base_url: str = BASE_URL, retries: int = 5, backoff: float = 1.0) -> Path:
     """Download the labels of the evaluation set, unless they are there: dcase2020/eval_data_list.csv, for `evaluation_labels`."""
-    record, name, md5, size = GROUND_TRUTH
-    return _download(record, _root(data_folder) / name, md5, size, base_url, retries, backoff)
+    record, _, md5, size = GROUND_TRUTH
+    return _download(record, ground_truth(data_folder), md5, size, base_url, retries, backoff)
 
 
 def evaluation_labels(csv_path: Path) -> dict[tuple[str, str], int]:
@@ -272,7 +353,8 @@ def evaluation_labels(csv_path: Path) -> dict[tuple[str, str], int]:
                 elif len(row) != 3 or row[2] not in ("0", "1") or not re.fullmatch(r"id_\d\d_\d+\.wav", row[0]):
                     if row:
                         raise InputError(
-                            f"{where}: {','.join(row)!r} is neither a machine type nor `name,labelled name,label`; fetch it again."
+                            f"{where}: {','.join(row)!r} is neither a machine type nor `name,labelled name,label`; "
+                            "fetch it again."
                         )
                 elif machine_type is None:
                     raise InputError(f"{where}: {row[0]} comes before any machine type, so fetch the file again.")
@@ -298,7 +380,7 @@ def _bytes(path: Path) -> int:
 
 
 def _clips(source: zipfile.ZipFile, archive_path: Path, archive: Archive) -> dict[str, zipfile.ZipInfo]:
-    """Return the WAV files of an archive, by `<split>/<name>`: nothing but the names that DCASE uses, and as many as are known."""
+    """Return the WAV files of an archive, by `<split>/<name>`: only names that DCASE uses, and as many as are known."""
     members: dict[str, zipfile.ZipInfo] = {}
     for member in source.infolist():
         if not member.filename.endswith(".wav") or member.filename.startswith("__MACOSX/"):
@@ -308,8 +390,8 @@ def _clips(source: zipfile.ZipFile, archive_path: Path, archive: Archive) -> dic
         )
         if match is None or stat.S_ISLNK(member.external_attr >> 16) or match[1] in members:
             raise InputError(
-                f"{archive_path}: {member.filename!r} is a link, is there twice or is not named {archive.machine_type}/<train or test>/<clip>, "
-                "so nothing was unpacked; delete the file and run again."
+                f"{archive_path}: {member.filename!r} is a link, is there twice or is not named "
+                f"{archive.machine_type}/<train or test>/<clip>, so nothing was unpacked; delete the file and run again."
             )
         members[match[1]] = member
     found = Counter(name.rsplit("_", 1)[0] for name in members)
@@ -332,7 +414,8 @@ def _check_disk(folder: Path, needed: float, purpose: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(
-            f"{folder}: {free / 1e9:.1f} GB are free where {needed / 1e9:.1f} GB are needed {purpose}, so make room or set dataset.data_folder."
+            f"{folder}: {free / 1e9:.1f} GB are free where {needed / 1e9:.1f} GB are needed {purpose}, so make room or set "
+            "dataset.data_folder."
         )
 
 
@@ -369,7 +452,8 @@ def _checksum(archive: Archive, lock: Path, base_url: str, retries: int, backoff
         raise InputError(f"{lock}: cannot be read or written ({error.strerror or error}).") from error
     if archive.md5 not in (None, md5):
         raise InputError(
-            f"{url}: {archive.name} has the MD5 {md5} there (or in {lock}) where the published one has {archive.md5}, so check dataset.base_url."
+            f"{url}: {archive.name} has the MD5 {md5} there (or in {lock}) where the published one has {archive.md5}, so check "
+            "dataset.base_url."
         )
     return md5, size
 
@@ -418,8 +502,8 @@ class _Resuming:
                 furthest = max(furthest, _bytes(self.part))
                 if failures > self.retries:
                     raise InputError(
-                        f"{url}: {problem}, {failures} time(s) in a row; {_bytes(self.part)} of {self.size} bytes are kept in {self.part}, "
-                        "so run again to go on."
+                        f"{url}: {problem}, {failures} time(s) in a row; {_bytes(self.part)} of {self.size} bytes are kept in "
+                        f"{self.part}, so run again to go on."
                     )
                 time.sleep(min(self.backoff * 2 ** (failures - 1), 120))
         self.part.replace(output_file)

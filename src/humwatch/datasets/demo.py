@@ -56,8 +56,8 @@ class Rail:
 # Easy, hard, middling for an autoencoder, as these ids are in the recordings: faults are caught late, early, between.
 RAILS = {
     "00": Rail(
-        length=0.80, speed=0.55, ramp=0.25, dwell=0.35, motor=1050, harmonics=(1.0, 0.5, 0.7, 0.3, 0.2), friction=1.9,
-        resonances=(740, 1650, 2900, 4300, 6200), damage=(0.21, 0.47, 0.62), severity=(0.7, 1.0),
+        length=0.80, speed=0.55, ramp=0.25, dwell=0.35, motor=1050, harmonics=(1.0, 0.5, 0.7, 0.3, 0.2), friction=1.5,
+        resonances=(740, 1650, 2900, 4300, 6200), damage=(0.21, 0.47, 0.62), severity=(0.75, 1.0),
     ),
     "02": Rail(
         length=0.45, speed=0.60, ramp=0.18, dwell=0.50, motor=1400, harmonics=(1.0, 0.8, 0.3, 0.4), friction=1.5,

@@ -5,9 +5,9 @@ Evaluation names have no label: `id_<id>_<index>.wav`. WAV and FLAC are read; ot
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from humwatch.errors import InputError
 
@@ -18,13 +18,27 @@ LABELS = {"normal": 0, "anomaly": 1, None: None}
 
 
 class ClipName(NamedTuple):
-    """What a clip's path says of it. label: 0 normal, 1 anomaly, None unknown."""
+    """What a clip's path says of it.
+
+    clip: path under the data folder. label: 0 normal, 1 anomaly, None unknown. domain ("source", "target") and attributes
+    (of the machine and its surroundings): DCASE 2021 to 2025 state them, others leave them None.
+    """
 
     clip: str
     machine_type: str
     machine_id: str
     split: str
     label: int | None
+    domain: str | None = None
+    attributes: str | None = None
+
+
+def find(folder: Path, dataset: Mapping[str, Any]) -> list[ClipName]:
+    """All clips under `folder`, sorted by machine type, split and name.
+
+    dataset: folders of machine types other than its machine_types are not looked into.
+    """
+    return read_names(audio_files(folder, dataset.get("machine_types")), parse)
 
 
 def parse(clip: str) -> ClipName:
@@ -35,51 +49,39 @@ def parse(clip: str) -> ClipName:
         raise InputError(
             f"{clip} does not fit <machine_type>/<train|test>/[<normal|anomaly>_]id_<id>_<index>.wav: rename or remove it"
         )
-    if parts[1] == "train" and match["label"] == "anomaly":
-        raise InputError(f"{clip} is in train but labelled anomaly: training uses normal clips only, move it to test")
-    return ClipName(clip, parts[0], match["machine_id"], parts[1], LABELS[match["label"]])
+    return checked(ClipName(clip, parts[0], match["machine_id"], parts[1], LABELS[match["label"]]))
 
 
-def scan(
-    folder: Path, machine_types: Collection[str] = (), machine_ids: Collection[str] = ()
-) -> dict[tuple[str, str], list[ClipName]]:
-    """All clips under `folder`, by (machine_type, split), sorted by name; empty collections mean all.
-
-    Raises InputError for a missing or empty folder, for every name that fits no layout, and where a wanted type or id is
-    missing.
-    """
-    folder = Path(folder)
+def audio_files(folder: Path, top_folders: list[str] | None = None) -> Iterator[str]:
+    """Paths of all WAV and FLAC files below the folders in `folder`, relative to it; top_folders: in these only."""
     if not folder.is_dir():
         raise InputError(f"dataset.path: {folder} is no folder: create it or correct the path")
-    found: dict[tuple[str, str], list[ClipName]] = {}
-    problems = []
-    for type_folder in sorted(folder.iterdir()):
-        if not type_folder.is_dir() or (machine_types and type_folder.name not in machine_types):
+    for top in sorted(folder.iterdir()):
+        if not top.is_dir() or top.name.startswith(".") or (top_folders and top.name not in top_folders):
             continue
-        for directory, _, names in os.walk(type_folder):
-            for name in sorted(names):
-                if Path(name).suffix.lower() not in AUDIO_SUFFIXES or name.startswith("."):
-                    continue
-                try:
-                    clip = parse(Path(directory, name).relative_to(folder).as_posix())
-                except InputError as error:
-                    problems.append(str(error))
-                    continue
-                if not machine_ids or clip.machine_id in machine_ids:
-                    found.setdefault((clip.machine_type, clip.split), []).append(clip)
+        for directory, _, names in os.walk(top):
+            for name in names:
+                if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
+                    yield Path(directory, name).relative_to(folder).as_posix()
+
+
+def read_names(files, parse) -> list[ClipName]:
+    """`parse` each name; one InputError that lists all that it refuses."""
+    clips, problems = [], []
+    for file in files:
+        try:
+            clips.append(parse(file))
+        except InputError as error:
+            problems.append(str(error))
     if problems:
-        raise InputError("\n".join(problems))
-    if not found:
-        raise InputError(f"dataset.path: {folder} has no WAV or FLAC clips{_of(machine_types, machine_ids)}: add some")
-    for key, wanted, present in (
-        ("machine_types", machine_types, {machine_type for machine_type, _ in found}),
-        ("machine_ids", machine_ids, {clip.machine_id for clips in found.values() for clip in clips}),
-    ):
-        if missing := sorted(set(wanted) - present):
-            raise InputError(f"dataset.{key}: {folder} has no clips of {', '.join(missing)}: correct the name")
-    return {key: sorted(clips) for key, clips in found.items()}
+        raise InputError("\n".join(sorted(problems)))
+    return sorted(clips, key=lambda clip: (clip.machine_type, clip.split, clip.clip))
 
 
-def _of(machine_types: Collection[str], machine_ids: Collection[str]) -> str:
-    wanted = [*machine_types, *(f"id {machine_id}" for machine_id in machine_ids)]
-    return f" of {', '.join(wanted)}" if wanted else ""
+def checked(clip: ClipName) -> ClipName:
+    """The clip, unless it would teach a detector that an anomaly is normal."""
+    if clip.split == "train" and clip.label == 1:
+        raise InputError(
+            f"{clip.clip} is in train but labelled anomaly: training uses normal clips only, move it to test"
+        )
+    return clip

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import safetensors.numpy
 
 from humwatch.errors import InputError
@@ -26,7 +27,7 @@ class FitContext:
     seed: every random draw follows from it. epochs: train until this epoch (detectors without epochs ignore it).
     device: "cpu" or "cuda". folder: where a training that may be killed keeps its last state.
     report: called with (epoch, {"train_loss": ..., "val_loss": ..., "seconds": ...}) after each epoch.
-    masks: SpecAugment masks of the training clips (humwatch.augment), or None.
+    masks: SpecAugment's table of masks (humwatch.augment), or None. clean_targets: masked windows are to become clean ones.
     """
 
     seed: int = 0
@@ -34,7 +35,8 @@ class FitContext:
     device: str = "cpu"
     folder: Path | None = None
     report: Callable[[int, dict[str, float]], None] = lambda epoch, row: None
-    masks: Any = None
+    masks: pd.DataFrame | None = None
+    clean_targets: bool = False
 
 
 class BaseDetector(ABC):

@@ -32,11 +32,11 @@ class ReconstructionDetector(BaseDetector):
 
     @abstractmethod
     def build(self, bins: int) -> torch.nn.Module:
-        """A freshly initialised network for frames of `bins` values."""
+        """A freshly initialised network for frames of `bins` values; its `scale` is one of detectors.scaling."""
 
     @abstractmethod
-    def loss(self, windows: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        """Summed loss of raw windows (batch, window * bins); generator None: deterministic, without noise."""
+    def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        """Summed loss of raw windows, each (batch, window * bins); generator None: deterministic, without noise."""
 
     @abstractmethod
     def errors(self, windows: torch.Tensor) -> torch.Tensor:
@@ -49,6 +49,7 @@ class ReconstructionDetector(BaseDetector):
         self.feature = train.parameters | {"bins": train.values.shape[1]}
         if self.network is None:
             self.network = self._initialised(context.seed)
+            self.network.scale.fit(train)
         self.network.to(self.device)
         if self.optimizer is None:
             self.optimizer = make_optimizer(self.network, hp.learning_rate)
@@ -56,7 +57,7 @@ class ReconstructionDetector(BaseDetector):
             self.network,
             self.optimizer,
             self.loss,
-            Windows(train, hp.window, self.device),
+            Windows(train, hp.window, self.device, context.masks, context.clean_targets),
             Windows(validation, hp.window, self.device),
             hp.batch_size,
             self.epoch + 1,
@@ -68,7 +69,7 @@ class ReconstructionDetector(BaseDetector):
         """Error of every window, (windows of all clips,) float32, and the number of windows per clip."""
         windows = Windows(features, self.hyperparameters.window, self.device)
         numbers = torch.arange(len(windows), device=self.device)
-        errors = [self.errors(windows.gather(batch)).cpu() for batch in numbers.split(SCORING_BATCH)]
+        errors = [self.errors(windows.gather(batch)[0]).cpu() for batch in numbers.split(SCORING_BATCH)]
         return torch.cat(errors).numpy(), windows.per_clip
 
     def score(self, features: Features) -> dict[str, np.ndarray]:

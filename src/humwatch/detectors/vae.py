@@ -11,13 +11,18 @@ from torch import nn
 from torch.nn import functional
 
 from humwatch.detectors.reconstruction import ReconstructionDetector
+from humwatch.detectors.scaling import scale_for
 
 LOG_VAR_RANGE = (-30.0, 20.0)  # a large learning rate would overflow its exponential: a bad score instead of none
 
 
 @dataclass
 class Hyperparameters:
-    """window: frames per input. hidden: layer sizes. clip_low, clip_high: the dB that become 0 and 1."""
+    """window: frames per input. hidden: layer sizes.
+
+    transform: how features come into the range of the sigmoid: "decibel", clip_low and clip_high being the dB that become 0
+    and 1; or "log", for energies (scaling.LogEnergy).
+    """
 
     learning_rate: float = 0.001
     batch_size: int = 200
@@ -25,6 +30,7 @@ class Hyperparameters:
     hidden: list[int] = field(default_factory=lambda: [400, 400])
     latent: int = 20
     kl_weight: float = 0.01
+    transform: str = "decibel"
     clip_low: float = -90.0
     clip_high: float = 24.0
 
@@ -62,24 +68,20 @@ class Detector(ReconstructionDetector):
 
     def build(self, bins: int) -> VAE:
         hp = self.hyperparameters
-        return VAE(hp.window * bins, hp.hidden, hp.latent)
+        network = VAE(hp.window * bins, hp.hidden, hp.latent)
+        network.scale = scale_for(hp, bins)
+        return network
 
-    def loss(self, windows: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+    def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """Sum of squared errors plus kl_weight times the sum of KL(q(z|x) || N(0, 1)) (Kingma & Welling, appendix B)."""
-        x = self._scale(windows)
-        reconstruction, mu, log_var = self.network(x, generator)
-        squared = functional.mse_loss(reconstruction, x, reduction="sum")
+        reconstruction, mu, log_var = self.network(self.network.scale(inputs), generator)
+        squared = functional.mse_loss(reconstruction, self.network.scale(targets), reduction="sum")
         kl = -0.5 * (1 + log_var - mu.square() - log_var.exp()).sum()
         return squared + self.hyperparameters.kl_weight * kl
 
     def errors(self, windows: torch.Tensor) -> torch.Tensor:
-        x = self._scale(windows)
+        x = self.network.scale(windows)
         return (self.network(x, None)[0] - x).square().mean(dim=1)
-
-    def _scale(self, windows: torch.Tensor) -> torch.Tensor:
-        """dB to [0, 1]."""
-        low, high = self.hyperparameters.clip_low, self.hyperparameters.clip_high
-        return ((windows - low) / (high - low)).clamp_(0, 1)
 
 
 def _dense(sizes: list[int]) -> nn.Sequential:

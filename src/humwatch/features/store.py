@@ -20,6 +20,7 @@ from humwatch.files import replacing
 
 ROWS_PER_GROUP = 64
 CLIP_COLUMNS = ["clip", "machine_type", "machine_id", "split", "label"]
+OPTIONAL_COLUMNS = ["domain", "attributes"]  # of DCASE 2021 to 2025; only in files whose clips have them
 METADATA_KEY = b"humwatch"
 
 
@@ -65,8 +66,10 @@ def write(
     checksum is the column sha256.
     """
     metadata = {METADATA_KEY: json.dumps({"parameters": parameters, "sources_sha256": sources}, sort_keys=True)}
+    optional = [name for name in OPTIONAL_COLUMNS if name in clips and clips[name].notna().any()]
+    columns = [*CLIP_COLUMNS, *optional, "sha256"]
     schema = pa.schema(
-        [(name, pa.int8() if name == "label" else pa.string()) for name in [*CLIP_COLUMNS, "sha256"]]
+        [(name, pa.int8() if name == "label" else pa.string()) for name in columns]
         + [("frames", pa.list_(pa.list_(pa.float32(), bins)))],
         metadata=metadata,
     )
@@ -82,10 +85,10 @@ def write(
             offsets = np.concatenate([[0], np.cumsum([len(f) for f in group])]).astype(np.int32)
             flat = pa.array(np.concatenate(group).astype(np.float32, copy=False).reshape(-1))
             lists = pa.ListArray.from_arrays(offsets, pa.FixedSizeListArray.from_arrays(flat, bins))
-            columns = pa.RecordBatch.from_pandas(
-                rows[[*CLIP_COLUMNS, "sha256"]], schema=pa.schema(list(schema)[:-1]), preserve_index=False
+            described = pa.RecordBatch.from_pandas(
+                rows[columns], schema=pa.schema(list(schema)[:-1]), preserve_index=False
             )
-            writer.write(pa.Table.from_arrays([*columns.columns, lists], schema=schema))
+            writer.write(pa.Table.from_arrays([*described.columns, lists], schema=schema))
 
 
 def read(paths: Iterable[Path], expected: dict[str, Any] | None = None, machine_id: str | None = None) -> Features:
@@ -118,6 +121,11 @@ def groups(path: Path, expected: dict[str, Any] | None = None, machine_id: str |
     yield from _open(Path(path), expected).groups(machine_id)
 
 
+def bins(path: Path) -> int:
+    """Values per frame; InputError where the file has not the store's schema."""
+    return _open(Path(path), None).bins
+
+
 def parameters(path: Path) -> dict[str, Any]:
     """What the features in `path` were made with."""
     return _open(Path(path), None).parameters
@@ -135,13 +143,17 @@ class _File:
     bins: int
     parameters: dict[str, Any]
 
+    @property
+    def clip_columns(self) -> list[str]:
+        return [*CLIP_COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in self.parquet.schema_arrow.names)]
+
     def clips(self, machine_id: str | None = None) -> pd.DataFrame:
-        table = _clip_table(self.parquet.read(columns=CLIP_COLUMNS))
+        table = _clip_table(self.parquet.read(columns=self.clip_columns))
         return table if machine_id is None else table[table.machine_id == machine_id].reset_index(drop=True)
 
     def groups(self, machine_id: str | None = None) -> Iterator[Features]:
         for g in range(self.parquet.num_row_groups):
-            table = self.parquet.read_row_group(g, columns=[*CLIP_COLUMNS, "frames"])
+            table = self.parquet.read_row_group(g, columns=[*self.clip_columns, "frames"])
             # A row group of a file written elsewhere may hold a whole data set: hand it on in small slices.
             for first in range(0, len(table), ROWS_PER_GROUP):
                 part = table.slice(first, ROWS_PER_GROUP)
@@ -183,7 +195,7 @@ def _metadata(schema: pa.Schema) -> dict[str, Any]:
 
 
 def _clip_table(table: pa.Table) -> pd.DataFrame:
-    frame = table.select(CLIP_COLUMNS).to_pandas()
+    frame = table.drop_columns([name for name in table.column_names if name == "frames"]).to_pandas()
     frame["label"] = frame["label"].astype("Int8")
     return frame
 

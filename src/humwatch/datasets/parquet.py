@@ -1,0 +1,67 @@
+"""Clips whose features were computed elsewhere: a folder of `<machine_type>.parquet`, both splits in one file, no recordings.
+
+Each file has the columns of the feature store (clip, machine_type, machine_id, split, label, frames).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from humwatch.datasets.directory import SPLITS, ClipName
+from humwatch.errors import InputError
+
+COLUMNS = ("clip", "machine_type", "machine_id", "split", "label")
+OPTIONAL = ("domain", "attributes")
+
+
+def find(folder: Path, dataset: Mapping[str, Any]) -> list[ClipName]:
+    """The clips of every file, in the file's order; only the columns that describe clips are read."""
+    if not folder.is_dir():
+        raise InputError(f"dataset.path: {folder} is no folder: create it or correct the path")
+    wanted = dataset.get("machine_types")
+    return [
+        clip
+        for path in sorted(folder.glob("*.parquet"))
+        if not wanted or path.stem in wanted
+        for clip in read_clips(path)
+    ]
+
+
+def read_clips(path: Path) -> list[ClipName]:
+    """The clips of one file; InputError, with the first bad row, where they cannot be used."""
+    try:
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+        if missing := [name for name in (*COLUMNS, "frames") if name not in names]:
+            raise InputError(f"{path} lacks the column(s) {', '.join(missing)}: write it in the feature store's schema")
+        table = file.read(columns=[*COLUMNS, *(name for name in OPTIONAL if name in names)])
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path} cannot be read as Parquet ({error}): replace it") from None
+    clips = [ClipName(**row) for row in table.to_pylist()]
+    seen: set[str] = set()
+    for row, clip in enumerate(clips):
+        problem = _problem(clip, path.stem, seen)
+        if problem:
+            raise InputError(f"{path}, row {row}: {problem}: correct the file")
+        seen.add(clip.clip)
+    return clips
+
+
+def _problem(clip: ClipName, machine_type: str, seen: set[str]) -> str | None:
+    for column in COLUMNS[:-1]:
+        if not isinstance(getattr(clip, column), str):
+            return f"{column} is {getattr(clip, column)!r}, it must be text"
+    if clip.machine_type != machine_type:
+        return f"machine_type is {clip.machine_type!r} where the file's name says {machine_type!r}"
+    if clip.split not in SPLITS:
+        return f"split is {clip.split!r}, it must be train or test"
+    if clip.label not in (0, 1, None):
+        return f"label is {clip.label!r}, it must be 0 (normal), 1 (anomaly) or missing"
+    if clip.split == "train" and clip.label == 1:
+        return f"{clip.clip} is in train but labelled anomaly, training uses normal clips only"
+    if clip.clip in seen:
+        return f"{clip.clip} is there twice"
+    return None

@@ -1,0 +1,78 @@
+"""From a feature's values to the range [0, 1] that a network with sigmoid outputs can reproduce."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from humwatch.errors import InputError
+from humwatch.features.store import Features
+from humwatch.windows import Windows
+
+log = logging.getLogger("humwatch")
+
+FLOOR_QUANTILE = 1e-3
+LIMIT = 5.0  # standard deviations from the mean that become 0 and 1
+BATCH = 4096
+
+
+def scale_for(hyperparameters: Any, bins: int) -> "Decibel | LogEnergy":
+    """The scale that a detector's hyper-parameters transform ("decibel" or "log"), clip_low and clip_high ask for."""
+    hp = hyperparameters
+    return LogEnergy(hp.window, bins) if hp.transform == "log" else Decibel(hp.clip_low, hp.clip_high)
+
+
+class Decibel(nn.Module):
+    """low dB becomes 0, high dB becomes 1; what lies beyond is clipped."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+
+    def fit(self, train: Features) -> None:
+        if len(train) and (span := float(np.ptp(train.values))) < 1:
+            log.warning("the training features span only %.3g dB: if they are energies, set transform to log", span)
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        return ((windows - self.low) / (self.high - self.low)).clamp_(0, 1)
+
+
+class LogEnergy(nn.Module):
+    """Logarithm of energies, standardised for each place in the window by the training windows; 5 deviations are the edges.
+
+    A floor is added to each bin before the logarithm, the 0.001 quantile of its training energies: without one the faintest
+    would dominate.
+    """
+
+    def __init__(self, window: int, bins: int) -> None:
+        super().__init__()
+        self.window, self.bins = window, bins
+        for name in ("floor", "mean", "std"):
+            self.register_buffer(name, torch.ones(window * bins))
+
+    def fit(self, train: Features) -> None:
+        """Learn floor, mean and deviation; memory is that of a batch of windows."""
+        if len(train) and train.values.min() < 0:
+            raise InputError("transform is log, but the feature has negative values: set transform to decibel")
+        positive = [column[column > 0] for column in train.values.T]
+        floor = [np.quantile(column, FLOOR_QUANTILE) if len(column) else 1.0 for column in positive]
+        self.floor = torch.tensor(floor, dtype=torch.float32).repeat(self.window)
+        windows = Windows(train, self.window)
+        total, squares = torch.zeros(2, self.window * self.bins, dtype=torch.float64)
+        for numbers in torch.arange(len(windows)).split(BATCH):
+            logs = self._log(windows.gather(numbers)[0]).double()
+            total += logs.sum(0)
+            squares += logs.square().sum(0)
+        mean = total / len(windows)
+        std = (squares / len(windows) - mean.square()).clamp(min=0).sqrt()
+        self.mean = mean.float()
+        self.std = torch.where(std > 0, std, 1.0).float()
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        deviations = (self._log(windows) - self.mean) / self.std
+        return (deviations / (2 * LIMIT) + 0.5).clamp_(0, 1)
+
+    def _log(self, windows: torch.Tensor) -> torch.Tensor:
+        return torch.log(windows.clamp(min=0) + self.floor)

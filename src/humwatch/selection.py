@@ -1,0 +1,60 @@
+"""Choosing a trial without labels: criteria computed on held-out normal clips alone.
+
+`val_loss`, the loss of held-out clips, compares trials that minimise the same loss. `pseudo_auc` compares any: how well a
+trial's scores tell held-out clips from copies of them with a patch cut out and pasted elsewhere (CutPaste, Li et al. 2021,
+arXiv 2104.04015), which are no longer normal though every value in them is.
+"""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from humwatch.features.store import Features
+
+PSEUDO_COPIES = 3
+# Trials that differ in these alone minimise the same loss on the same held-out clips.
+SAME_LOSS = {"learning_rate", "batch_size", "epochs", "seed", "hidden", "latent", "bottleneck", "score"}
+
+
+def cut_paste(features: Features, copies: int = PSEUDO_COPIES) -> Features:
+    """Pseudo-anomalies: every clip `copies` times, each with one patch moved to other frames and other bins.
+
+    A patch spans a tenth to a third of the frames and an eighth to a quarter of the bins. Draws follow from the clip's name.
+    """
+    frames = np.diff(features.starts)
+    values = np.tile(features.values, (copies, 1))
+    starts = np.concatenate([[0], np.cumsum(np.tile(frames, copies))])
+    names = features.clips["clip"].tolist() * copies
+    bins = values.shape[1]
+    for i, name in enumerate(names):
+        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+        rng = np.random.default_rng([seed, i // len(features)])
+        clip = values[starts[i] : starts[i + 1]]
+        tall = rng.integers(max(len(clip) // 10, 1), max(len(clip) // 3, 1) + 1)
+        wide = rng.integers(max(bins // 8, 1), max(bins // 4, 1) + 1)
+        source = rng.integers(0, len(clip) - tall + 1), rng.integers(0, bins - wide + 1)
+        target = (
+            rng.integers(0, len(clip) - tall + 1),
+            (source[1] + rng.integers(wide, bins - wide + 1)) % (bins - wide + 1),
+        )
+        patch = clip[source[0] : source[0] + tall, source[1] : source[1] + wide].copy()
+        clip[target[0] : target[0] + tall, target[1] : target[1] + wide] = patch
+    clips = pd.concat([features.clips] * copies, ignore_index=True)
+    return Features(values, starts, clips, features.parameters)
+
+
+def criterion(trials: pd.DataFrame, parameters: list[str]) -> str:
+    """The column to choose by: val_loss where all trials minimise the same loss, else pseudo_auc."""
+    varied = {name for name in parameters if trials[name].nunique(dropna=False) > 1}
+    comparable = varied <= SAME_LOSS and trials["score"].nunique() == 1
+    return "val_loss" if comparable and trials["val_loss"].notna().any() else "pseudo_auc"
+
+
+def choose(trials: pd.DataFrame, parameters: list[str]) -> int | None:
+    """Index of the chosen row, None where no trial has a finite criterion. The first of equals."""
+    column = criterion(trials, parameters)
+    values = trials[column].replace([np.inf, -np.inf], np.nan).dropna()
+    if values.empty:
+        return None
+    return int(values.idxmin() if column == "val_loss" else values.idxmax())

@@ -1,0 +1,75 @@
+"""Autoencoder and IDNN: the published networks, and what they have in common."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from test_vae import toy_features
+
+from humwatch.detectors import autoencoder, base, idnn
+from humwatch.errors import InputError
+
+SMALL = {
+    autoencoder: {"hidden": [16, 16], "bottleneck": 4, "batch_size": 32, "window": 3, "learning_rate": 0.01},
+    idnn: {"hidden": [16, 8], "batch_size": 32, "window": 3, "learning_rate": 0.01},
+}
+
+
+def test_parameters_of_the_official_baseline():
+    """Dense layers as published; 269,992 parameters with those of batch normalisation, as Keras counts those that train and not."""
+    network = autoencoder.Autoencoder(640, [128] * 4, 8)
+    sizes = [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640]
+    dense = sum(a * b + b for a, b in zip(sizes, sizes[1:], strict=False))
+    normalisation = sum(4 * size for size in sizes[1:-1])
+    assert dense + normalisation == 269_992
+    buffers = sum(b.numel() for name, b in network.named_buffers() if "running" in name)
+    assert sum(p.numel() for p in network.parameters()) + buffers == 269_992
+
+
+def test_idnn_does_not_see_the_middle_frame():
+    network = idnn.Interpolation(5, 8, [16])
+    x = torch.randn(4, 40)
+    other = x.clone()
+    other[:, 16:24] = 99
+    assert torch.equal(network(x), network(other))
+    assert network(x).shape == (4, 8)
+
+
+@pytest.mark.parametrize("module", [autoencoder, idnn])
+@pytest.mark.parametrize("transform", ["decibel", "log"])
+def test_learns_what_is_normal(module, transform, tmp_path):
+    def features(seed, shift=0.0):
+        made = toy_features(40, seed=seed)
+        made.values[:, ::2] += shift
+        if transform == "log":
+            made.values[:] = 10 ** (made.values / 10)
+        return made
+
+    detector = module.Detector(**SMALL[module], transform=transform)
+    detector.fit(features(0), features(1), base.FitContext(epochs=60))
+    normal, strange = detector.score(features(7)), detector.score(features(8, shift=15))
+    for pooling in ("mean", "median", "max"):
+        labels = np.repeat([0, 1], 40)
+        assert roc_auc_score(labels, np.concatenate([normal[pooling], strange[pooling]])) > 0.98, pooling
+    detector.save(tmp_path)
+    np.testing.assert_array_equal(base.load(tmp_path).score(features(7))["mean"], normal["mean"])
+
+
+@pytest.mark.parametrize("module", [autoencoder, idnn])
+def test_milestones_equal_a_straight_run(module, tmp_path):
+    def fit(epochs, detector=None):
+        detector = detector or module.Detector(**SMALL[module])
+        detector.fit(toy_features(), toy_features(4, seed=1), base.FitContext(epochs=epochs))
+        return detector
+
+    fit(2).save(tmp_path)
+    chained, straight = fit(5, base.load(tmp_path)), fit(5)
+    for name, array in straight.state().items():
+        assert chained.state()[name].tobytes() == array.tobytes(), name
+
+
+@pytest.mark.parametrize("window", [2, 4])
+def test_idnn_window_must_be_odd(window):
+    detector = idnn.Detector(window=window)
+    with pytest.raises(InputError, match=f"window is {window}, idnn needs an odd number"):
+        detector.fit(toy_features(), toy_features(), base.FitContext(epochs=1))

@@ -1,0 +1,14 @@
+rule augment:
+    """Draw the masks of one augmentation for the training clips of one machine type."""
+    input:
+        features="results/{dataset}/features/{feature}/{machine_type}/train.parquet",
+        code=code("augment"),
+    output:
+        "results/{dataset}/masks/{augmentation}/{feature}/{machine_type}/masks.parquet",
+    log:
+        "results/{dataset}/logs/augment/{augmentation}/{feature}/{machine_type}.log",
+    params:
+        settings=lambda w: as_json(config["augmentations"][w.augmentation]),
+    shell:
+        "python {input.code[0]:q} --log {log:q} --title 'masks {wildcards.augmentation} {wildcards.machine_type}'"
+        " --features {input.features:q} --settings {params.settings:q} --out {output:q}"

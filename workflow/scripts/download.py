@@ -1,0 +1,22 @@
+"""Fetch one file of DCASE 2020: an archive of clips, or the labels of the evaluation set."""
+
+import argparse
+from pathlib import Path
+
+from humwatch import cli
+from humwatch.datasets import dcase2020
+
+
+def main(args: argparse.Namespace) -> None:
+    if args.name == dcase2020.GROUND_TRUTH[1]:
+        dcase2020.fetch_ground_truth(args.data_folder, args.base_url)
+    else:
+        dcase2020.fetch(dcase2020.archive_named(args.name), args.data_folder, args.base_url)
+
+
+if __name__ == "__main__":
+    parser = cli.parser(__doc__)
+    parser.add_argument("--name", required=True, help="dev_data_slider.zip, ..., or eval_data_list.csv")
+    parser.add_argument("--data-folder", type=Path, required=True, help="folder that studies share")
+    parser.add_argument("--base-url", default=dcase2020.BASE_URL, help="Zenodo, or a mirror with its paths")
+    cli.run(main, parser.parse_args())

@@ -1,0 +1,21 @@
+"""Bring features that were computed elsewhere into the feature store."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from humwatch import cli
+from humwatch.features import imported
+
+
+def main(args: argparse.Namespace) -> None:
+    imported.copy(args.source, pd.read_parquet(args.clips), args.out)
+
+
+if __name__ == "__main__":
+    parser = cli.parser(__doc__)
+    parser.add_argument("--source", type=Path, required=True, help="Parquet file in the store's schema")
+    parser.add_argument("--clips", type=Path, required=True, help="clip table: which clips, and what they are")
+    parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+    cli.run(main, parser.parse_args())

@@ -1,0 +1,18 @@
+"""Unpack the clips of one archive of DCASE 2020, whole or not at all, and write their manifest."""
+
+import argparse
+from pathlib import Path
+
+from humwatch import cli
+from humwatch.datasets import dcase2020
+
+
+def main(args: argparse.Namespace) -> None:
+    dcase2020.unpack(args.archive, dcase2020.archive_named(args.archive.name), args.data_folder)
+
+
+if __name__ == "__main__":
+    parser = cli.parser(__doc__)
+    parser.add_argument("--archive", type=Path, required=True, help="zip file with its published name")
+    parser.add_argument("--data-folder", type=Path, required=True, help="folder that studies share")
+    cli.run(main, parser.parse_args())
