@@ -32,7 +32,10 @@ class Project:
         for part in PARTS:
             if (ROOT / part).is_dir():
                 shutil.copytree(
-                    ROOT / part, folder / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+                    ROOT / part,
+                    folder / part,
+                    symlinks=True,
+                    ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"),
                 )
             else:
                 shutil.copy2(ROOT / part, folder / part)
@@ -53,7 +56,7 @@ class Project:
         return self.folder / "results" / self.config["dataset"]["name"]
 
     def command(self, *arguments: str) -> list[str]:
-        snakemake = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config.yaml"]
+        snakemake = [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--cores", "2"]
         return [*snakemake, *arguments]
 
     def environment(self) -> dict[str, str]:
@@ -62,7 +65,12 @@ class Project:
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         done = subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=500
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=500,
         )
         if check and done.returncode:
             raise AssertionError(f"snakemake failed:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
@@ -88,7 +96,9 @@ def tiny_config(**sections) -> dict:
     } | sections
 
 
-def write_clip(path: Path, seconds: float = 1.0, sample_rate: int = 16000, channels: int = 1, seed: int = 0, **kwargs) -> Path:
+def write_clip(
+    path: Path, seconds: float = 1.0, sample_rate: int = 16000, channels: int = 1, seed: int = 0, **kwargs
+) -> Path:
     """A clip of noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).normal(0, 0.1, (int(seconds * sample_rate), channels))

@@ -32,7 +32,9 @@ def script(name: str, *arguments, ok: bool = False) -> str:
 
 def clips(folder, split, out, *arguments, ok=False):
     dataset = '{"source": "directory", "path": "%s"}' % folder
-    return script("clips", "--dataset", dataset, "--machine-type", "slider", "--split", split, "--out", out, *arguments, ok=ok)
+    return script(
+        "clips", "--dataset", dataset, "--machine-type", "slider", "--split", split, "--out", out, *arguments, ok=ok
+    )
 
 
 @pytest.fixture
@@ -117,7 +119,9 @@ def test_silent_clip_is_a_warning_and_a_finite_score(project, recordings):
     silent = recordings / "slider/test/normal_id_00_00000050.wav"
     soundfile.write(silent, np.zeros(16000), 16000)
     assert f"{silent} is silent" in (done := project.run()).stdout + done.stderr
-    scores = (project.results / "submission/slider/vae_hidden-16_latent-2_seed-0/epochs-1/anomaly_score_slider_id_00.csv").read_text()
+    scores = (
+        project.results / "submission/slider/vae_hidden-16_latent-2_seed-0/epochs-1/anomaly_score_slider_id_00.csv"
+    ).read_text()
     (row,) = (line for line in scores.splitlines() if silent.name in line)
     assert np.isfinite(float(row.split(",")[1]))
 
@@ -164,7 +168,9 @@ def test_no_training_clips(project, recordings):
 
 def test_empty_folder(project, tmp_path):
     (tmp_path / "empty").mkdir()
-    project.configure(project.config | {"dataset": {"name": "x", "source": "directory", "path": str(tmp_path / "empty")}})
+    project.configure(
+        project.config | {"dataset": {"name": "x", "source": "directory", "path": str(tmp_path / "empty")}}
+    )
     assert "has no WAV or FLAC clips" in fail(project, "--dry-run")
 
 
@@ -195,7 +201,14 @@ def small_disk(tmp_path):
 def test_full_disk(recordings, tmp_path, small_disk):
     table = tmp_path / "clips.parquet"
     clips(recordings, "train", table, ok=True)
-    arguments = ["--folder", recordings, "--clips", table, "--feature", '{"source": "logmel", "n_mels": 2048, "n_fft": 8192}']
+    arguments = [
+        "--folder",
+        recordings,
+        "--clips",
+        table,
+        "--feature",
+        '{"source": "logmel", "n_mels": 2048, "n_fft": 8192}',
+    ]
     kept = small_disk / "earlier.txt"
     kept.write_text("kept")
     said = script("features", *arguments, "--out", small_disk / "f.parquet")
@@ -203,7 +216,18 @@ def test_full_disk(recordings, tmp_path, small_disk):
     assert [path.name for path in small_disk.iterdir()] == ["earlier.txt"]
 
     features = tmp_path / "features.parquet"
-    script("features", "--folder", recordings, "--clips", table, "--feature", '{"source": "logmel"}', "--out", features, ok=True)
+    script(
+        "features",
+        "--folder",
+        recordings,
+        "--clips",
+        table,
+        "--feature",
+        '{"source": "logmel"}',
+        "--out",
+        features,
+        ok=True,
+    )
     said = script("train", "--detector", "vae", "--features", features, "--epochs", 1, "--out", small_disk / "model")
     assert "the disk is full" in said
     assert not (small_disk / "model/model.json").exists()

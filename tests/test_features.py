@@ -25,7 +25,13 @@ def librosa_logmel(samples, rate, n_mels=128, n_fft=1024, hop_length=512, power=
 
 @pytest.mark.parametrize(
     "parameters",
-    [{}, {"n_mels": 64, "n_fft": 2048, "hop_length": 256}, {"power": 1.0}, {"fmin": 200.0, "fmax": 6000.0}, {"n_mels": 5}],
+    [
+        {},
+        {"n_mels": 64, "n_fft": 2048, "hop_length": 256},
+        {"power": 1.0},
+        {"fmin": 200.0, "fmax": 6000.0},
+        {"n_mels": 5},
+    ],
 )
 @pytest.mark.parametrize("rate", [16000, 44100])
 def test_equal_to_librosa(parameters, rate):
@@ -117,7 +123,9 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / fea
 def test_reading_takes_the_data_and_a_constant(tmp_path):
     frames = (np.full((313, 128), i, np.float32) for i in range(1000))
     store.write(tmp_path / "big.parquet", clip_rows(1000), frames, 128, {}, "")
-    done = subprocess.run([sys.executable, "-c", MEMORY, tmp_path / "big.parquet"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, tmp_path / "big.parquet"], capture_output=True, text=True, check=True
+    )
     ratio, size = map(float, done.stdout.split())
     assert size == 1000 * 313 * 128 * 4
     assert ratio < 1 + 120e6 / size

@@ -43,7 +43,9 @@ def found(source, folder, **keys):
 
 
 def auc_rows(project):
-    return pd.read_csv(project.results / "tables/auc.csv", dtype={"machine_id": str}).fillna({"domain": ""})
+    return pd.read_csv(project.results / "tables/auc.csv", dtype={"machine_id": str, "domain": str}).fillna(
+        {"domain": ""}
+    )
 
 
 def humwatch_data(project, *arguments, ok=True):
@@ -124,11 +126,15 @@ def test_dcase2020_from_the_archives_to_the_tables(dcase2020, server):  # noqa: 
     server.asked.clear()
     report = {"name": "report", "parts": ["dev", "eval"], "machine_ids": ["00", "01"], "base_url": "http://127.0.0.1:9"}
     dcase2020.configure(SMALL | {"dataset": dcase2020.config["dataset"] | report})
-    jobs = {"clips": 2, "merge_clips": 1, "features": 2, "train": 1, "score": 1, "tables": 1}
-    assert jobs.items() <= dcase2020.planned().items() and not {"download", "unpack"} & dcase2020.planned().keys()
-    dcase2020.run()
-    heard = auc_rows(dcase2020).groupby("heard")["machine_id"].agg(list).to_dict()
-    assert heard == {False: ["01", "mean", "pooled"], True: ["00", "mean", "pooled"]} and not server.asked
+    planned = dcase2020.planned()
+    assert {"clips": 2, "features": 2, "train": 1}.items() <= planned.items()
+    assert not {"download", "unpack", "ground_truth"} & planned.keys() and not server.asked
+    machines = datasets.machines(
+        ALL | report | {"source": "dcase2020", "data_folder": "data", "machine_types": ["slider"]}, {}
+    )
+    assert ("slider", "train") in machines and "01" not in machines["slider", "train"], (
+        "the evaluation ids stay unheard"
+    )
 
     data = {"source": "dcase2020", "parts": ["eval"], "machine_types": ["slider"]}
     unlabelled = datasets.recordings(data | {"ground_truth": False}, dcase2020.folder / "data")
@@ -290,7 +296,6 @@ def test_folder_with_domains_from_recordings_to_tables(tmp_path):
             recordings / f"Pump 3/train/section_00_{('source', 'target')[n % 2]}_train_normal_{n:04d}_speed_{n}.wav",
             seed=n,
         )
-        write_clip(recordings / f"Only normal/normal/{n}.wav", seed=n)
     for n in range(16):
         domain, label = ("source", "target")[n % 2], ("normal", "anomaly")[n // 8]
         write_clip(recordings / f"Pump 3/test/section_00_{domain}_test_{label}_{n:04d}_speed_1.wav", seed=100 + n)
@@ -300,9 +305,6 @@ def test_folder_with_domains_from_recordings_to_tables(tmp_path):
     project.run()
     clips = pd.read_parquet(project.results / "clips.parquet")
     assert set(clips["domain"].dropna()) == {"source", "target"} and "speed_3" in set(clips["attributes"].dropna())
-    assert list(project.results.glob("models/Only normal/*/epochs-2/model.json")), (
-        "trained, though there is nothing to test"
-    )
     (scores,) = (pd.read_parquet(path) for path in project.results.glob("scores/Pump 3/*/*.parquet"))
     rows = auc_rows(project).set_index(["domain", "machine_id"])["auc"]
     assert {domain for domain, _ in rows.index} == {"", "source", "target"}
@@ -322,10 +324,10 @@ def test_no_recordings_is_a_sentence_of_humwatch_data(tmp_path):
 # Features that were computed elsewhere
 
 
-def write_features(path, rows, bins=4, frames=3, row_group=None, **columns):
+def write_features(path, rows, bins=4, frames=3, values=None, **columns):
     """Energies in the store's schema, as another program might write them; rows: (machine_id, split, label)."""
     rng = np.random.default_rng(0)
-    values = [rng.lognormal(-20 + 2 * (label or 0), 1, (frames, bins)).tolist() for _, _, label in rows]
+    values = values or [rng.lognormal(-20 + 2 * (label or 0), 1, (frames, bins)).tolist() for _, _, label in rows]
     table = {
         "clip": [f"{path.stem}/{split}/{i}.wav" for i, (_, split, _) in enumerate(rows)],
         "machine_type": [path.stem] * len(rows),
@@ -336,7 +338,7 @@ def write_features(path, rows, bins=4, frames=3, row_group=None, **columns):
     } | columns
     table["frames"] = pa.array(table["frames"], pa.list_(pa.list_(pa.float32(), bins)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(table), path, row_group_size=row_group or len(rows))
+    pq.write_table(pa.table(table), path, row_group_size=len(rows))
     return path
 
 
@@ -395,7 +397,7 @@ def test_values_from_elsewhere_are_checked(tmp_path):
         ([[[1.0, np.nan]]], r"the frames of fan/train/0.wav are NaN or infinite"),
         ([[]], r"has no frames of fan/train/0.wav"),
     ):
-        path = write_features(tmp_path / "fan.parquet", [("00", "train", 0)], bins=2, frames=1, **{"frames": frames})
+        path = write_features(tmp_path / "fan.parquet", [("00", "train", 0)], bins=2, values=frames)
         names = datasets.recordings({"source": "parquet"}, tmp_path)["fan", "train"]
         with pytest.raises(InputError, match=sentence):
             imported.clip_table(path, names)
@@ -435,7 +437,7 @@ def test_configuration_of_features_from_elsewhere(tmp_path, change, sentence):
     write_features(tmp_path / "data/fan.parquet", ROWS)
     project = Project(tmp_path / "project", parquet_config(tmp_path / "data") | change)
     done = project.run("--dry-run", check=False)
-    assert done.returncode == 1 and sentence in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and sentence in done.stdout and "Traceback" not in done.stdout + done.stderr
 
 
 def test_log_energies_are_standardised_by_the_training_windows():

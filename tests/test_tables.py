@@ -37,7 +37,14 @@ def test_no_auc_without_two_classes_or_finite_scores(bad):
 
 
 def trial(seed=0, score="mean"):
-    parameters = {"detector": "vae", "feature": "logmel", "scope": "machine_type", "seed": seed, "epochs": 5, "score": score}
+    parameters = {
+        "detector": "vae",
+        "feature": "logmel",
+        "scope": "machine_type",
+        "seed": seed,
+        "epochs": 5,
+        "score": score,
+    }
     return Trial(f"vae_seed-{seed}", parameters)
 
 

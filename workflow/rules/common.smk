@@ -195,6 +195,7 @@ TRAINED = [
 SCORES = [
     f"{R}/scores/{scope}/{t.name}/epochs-{t.epochs}.parquet" for t in TRIALS for scope in SCOPES[t.parameters["scope"]]
 ]
+os.environ["HUMWATCH_TRAININGS"] = str(len(set(TRAINED)))  # what a job calls itself: 3 of 14
 SCORED_MODELS = {s.replace("/scores/", "/models/").removesuffix(".parquet") for s in SCORES}
 SCORED_TYPES = [
     t for t in machine_types("test") if any(s == "all" or s.split("_id_")[0] == t for v in SCOPES.values() for s in v)

@@ -1,10 +1,11 @@
-"""Score test clips with a trained model: every pooling, and the challenge's CSV per machine id."""
+"""Score test clips with a trained model: every pooling, and the challenge's CSV per machine id, and one of all."""
 
 import argparse
 import itertools
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from humwatch import cli
 from humwatch.detectors import base
@@ -27,9 +28,14 @@ def main(args: argparse.Namespace) -> None:
     with replacing(args.out) as temporary:
         scores.to_parquet(temporary, index=False)
     for (machine_type, machine_id), clips in scores.groupby(["machine_type", "machine_id"]):
-        with replacing(args.submission / f"anomaly_score_{machine_type}_id_{machine_id}.csv") as temporary:
-            rows = clips[["clip", "score"]].assign(clip=clips["clip"].str.rsplit("/", n=1).str[-1])
-            rows.to_csv(temporary, header=False, index=False)
+        submit(clips, args.submission / f"anomaly_score_{machine_type}_id_{machine_id}.csv", header=False)
+    submit(scores, args.submission / "submission.csv", header=["file_name", "anomaly_score"])
+
+
+def submit(clips: pd.DataFrame, path: Path, header: bool | list[str]) -> None:
+    rows = clips[["clip", "score"]].assign(clip=clips["clip"].str.rsplit("/", n=1).str[-1])
+    with replacing(path) as temporary:
+        rows.to_csv(temporary, header=header, index=False)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,10 @@ LINES = 12
 
 
 def main(args: argparse.Namespace) -> None:
-    with open(args.results / "tables" / "summary.csv", newline="") as file:
+    summary = args.results / "tables" / "summary.csv"
+    if not summary.exists():
+        return  # the run had another target
+    with open(summary, newline="") as file:
         rows = list(csv.DictReader(file))
     fixed = ["machine_type", "auc_mean", "auc_std", "pauc_mean", "pauc_std", "seeds"]
     varied = [key for key in rows[0] if key not in fixed and len({row[key] for row in rows}) > 1]

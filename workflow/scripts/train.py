@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -38,6 +39,7 @@ def main(args: argparse.Namespace) -> None:
     }
     del features
 
+    cli.log.info("training %s", position(args.out))
     detector, rows = start(args, json.loads(json.dumps(made_from)))
     progress = Progress("epochs", args.epochs)
     saved = time.monotonic()
@@ -67,6 +69,13 @@ def main(args: argparse.Namespace) -> None:
     save(args.out, detector, rows, made_from)
     if args.interim:
         shutil.rmtree(args.interim, ignore_errors=True)
+
+
+def position(out: Path) -> str:
+    """Which training of how many this is; the workflow tells the number in the environment, the finished ones are counted."""
+    total = os.environ.get("HUMWATCH_TRAININGS")
+    finished = sum(1 for _ in out.parents[2].glob("*/*/epochs-*/model.json")) if total else 0
+    return f"{finished + 1} of {total}" if total else f"{out.name}"
 
 
 def start(args: argparse.Namespace, made_from: dict) -> tuple[base.BaseDetector, list[dict]]:

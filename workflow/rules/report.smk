@@ -1,0 +1,104 @@
+report: "../report/workflow.rst"
+
+
+# The trial shown in detail is one of the first sweep's: which one, its table says when it is there.
+DETAIL = next(iter(SWEEPS.values()))
+DETAIL_PLACES = [f"{s}/{t.name}/epochs-{t.epochs}" for t in DETAIL for s in SCOPES[t.parameters["scope"]]]
+DETAIL_SCORES = sorted({f"{R}/scores/{place}.parquet" for place in DETAIL_PLACES})
+DETAIL_FEATURES = [
+    f"{R}/features/{feature}/{t}/test.parquet"
+    for feature in sorted({t.parameters["feature"] for t in DETAIL})
+    for t in SCORED_TYPES
+]
+
+
+def shown_augmentation():
+    """Settings of the masks to draw: those that a trial uses, else the defaults."""
+    used = [t.parameters["augmentation"] for t in TRIALS if t.parameters["augmentation"] != "none"]
+    return config["augmentations"][used[0]] if used else {}
+
+
+rule figures:
+    """Draw every sweep, and the chosen trial in detail."""
+    input:
+        clips="results/{dataset}/clips.parquet",
+        tables=rules.tables.output,
+        scores=DETAIL_SCORES,
+        features=DETAIL_FEATURES,
+        logs=sorted(f"{folder}/log.csv" for folder in SCORED_MODELS),
+        code=code("figures"),
+    output:
+        sweeps=report(
+            directory("results/{dataset}/figures/sweeps"),
+            patterns=["{sweep}.svg"],
+            caption="../report/sweep.rst",
+            category="Figures",
+            subcategory="AUC",
+            labels={"sweep": "{sweep}", "figure": "AUC"},
+        ),
+        training=report(
+            directory("results/{dataset}/figures/training"),
+            patterns=["{sweep}.svg"],
+            caption="../report/training.rst",
+            category="Figures",
+            subcategory="Training",
+            labels={"sweep": "{sweep}", "figure": "training curves"},
+        ),
+        trial=report(
+            directory("results/{dataset}/figures/trial"),
+            patterns=["{figure}_{machine_type}.svg"],
+            caption="../report/trial.rst",
+            category="Figures",
+            subcategory="Chosen trial",
+            labels={"machine type": "{machine_type}", "figure": "{figure}"},
+        ),
+        clips=report(
+            directory("results/{dataset}/figures/clips"),
+            patterns=["{figure}_{machine_type}.svg"],
+            caption="../report/spectrograms.rst",
+            category="Figures",
+            subcategory="Chosen trial",
+            labels={"machine type": "{machine_type}", "figure": "{figure}"},
+        ),
+    log:
+        "results/{dataset}/logs/figures.log",
+    params:
+        results=lambda w, input: str(Path(input.clips).parent),
+        sweeps=as_json([*SWEEPS]),
+        augmentation=as_json(shown_augmentation()),
+        generated="--generated" if dataset["source"] == "demo" else "",
+        out=lambda w, output: str(Path(output.sweeps).parent),
+    shell:
+        "python {input.code[0]:q} --log {log:q} --title figures --results {params.results:q} --sweeps {params.sweeps:q}"
+        " --augmentation {params.augmentation:q} {params.generated} --out {params.out:q}"
+
+
+rule report:
+    """One page with everything, sounds included, that opens without a network."""
+    input:
+        clips="results/{dataset}/clips.parquet",
+        tables=rules.tables.output,
+        figures=rules.figures.output,
+        scores=DETAIL_SCORES,
+        features=DETAIL_FEATURES,
+        models=sorted({f"{R}/models/{place}/{name}" for place in DETAIL_PLACES for name in MODEL_FILES}),
+        code=code("report", *sorted({f"detectors/{t.parameters['detector']}" for t in DETAIL})),
+        template=[f"{ROOT}/src/humwatch/report_template/{name}" for name in ("style.css", "script.js")],
+    output:
+        report(
+            "results/{dataset}/report.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"page": "{dataset}"},
+        ),
+    log:
+        "results/{dataset}/logs/report.log",
+    params:
+        results=lambda w, input: str(Path(input.clips).parent),
+        sweeps=as_json([*SWEEPS]),
+        tables=lambda w, input: [path for path in input.tables if "/sweeps/" not in path],
+        recordings=FOLDER,
+        config=as_json(config),
+    shell:
+        "python {input.code[0]:q} --log {log:q} --title report --results {params.results:q} --sweeps {params.sweeps:q}"
+        " --tables {params.tables:q} --recordings {params.recordings:q} --config {params.config:q} --out {output:q}"
