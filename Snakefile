@@ -17,7 +17,9 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/augment.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"
+include: "workflow/rules/ensemble.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/report.smk"
 
 
 localrules:
@@ -29,4 +31,4 @@ rule all:
     input:
         f"{R}/clips.parquet",
         TRAINED,
-        [f"{R}/tables/auc.csv", f"{R}/tables/summary.csv"] if SCORES else [],
+        expand([*rules.tables.output, *rules.report.output], dataset=dataset["name"]) if SCORES else [],

@@ -178,6 +178,19 @@ def test_page_says_what_is_generated_diverged_and_warned_of():
     assert "generated" not in render(report([], generated=False))
 
 
+def test_without_labels_nothing_is_measured():
+    made = report([machine([clip(label=None)])])
+    for table in (made.studies[0].table, made.chosen):
+        table[["auc", "auc_low", "auc_high", "pauc"]] = np.nan
+        table["best_by_labels"] = False
+    made.clips["label"] = pd.array([0, 0, pd.NA, pd.NA, pd.NA, pd.NA], "Int8")
+    made.machines[0].auc = made.machines[0].pauc = np.nan
+    text = render(made)
+    assert "nothing is measured" in text
+    assert "tested: 4 unlabelled" in text
+    assert not re.search(r"AUC of the chosen|Price of|\bnan\b", re.sub(r"<svg.*?</svg>", "", text, flags=re.S))
+
+
 def test_names_are_text_and_never_markup():
     text = render(report([machine([clip("<script>alert(1)</script>.wav")])], title="<b>"))
     assert "<script>alert" not in text

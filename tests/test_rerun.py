@@ -5,6 +5,7 @@ import os
 import pytest
 from conftest import write_clip
 
+AFTER = {"tables": 1, "figures": 1, "report": 1}
 TRIALS = 4  # of the finished run: two learning rates, two seeds
 
 
@@ -38,43 +39,43 @@ def test_all_files_touched(project):
 def test_learning_rate_added(project):
     project.config["sweeps"]["rates"]["learning_rate"].append(0.0001)
     project.configure(project.config)
-    assert project.planned() == {"train": 2, "score": 2, "tables": 1}
+    assert project.planned() == {"train": 2, "score": 2, **AFTER}
     project.config["sweeps"]["rates"]["learning_rate"].pop()
 
 
 def test_learning_rate_removed(project):
     project.configure(project.config | {"sweeps": {"rates": {"learning_rate": [0.01], "seed": [0, 1]}}})
-    assert project.planned() == {"tables": 1}
+    assert project.planned() == AFTER
 
 
 def test_seed_added(project):
     project.configure(project.config | {"sweeps": {"rates": {"learning_rate": [0.01, 0.001], "seed": [0, 1, 2]}}})
-    assert project.planned() == {"train": 2, "score": 2, "tables": 1}
+    assert project.planned() == {"train": 2, "score": 2, **AFTER}
 
 
 def test_pooling_changed(project):
     project.configure(project.config | {"trial": project.config["trial"] | {"score": "std"}})
-    assert project.planned() == {"score": TRIALS, "tables": 1}
+    assert project.planned() == {"score": TRIALS, **AFTER}
 
 
 def test_detector_edited(project):
     append_comment(project.folder / "src/humwatch/detectors/vae.py")
-    assert project.planned() == {"train": TRIALS, "score": TRIALS, "tables": 1}
+    assert project.planned() == {"train": TRIALS, "score": TRIALS, **AFTER}
 
 
 def test_feature_edited(project):
     append_comment(project.folder / "src/humwatch/features/logmel.py")
-    assert project.planned() == {"features": 2, "train": TRIALS, "score": TRIALS, "tables": 1}
+    assert project.planned() == {"features": 2, "train": TRIALS, "score": TRIALS, **AFTER}
 
 
 def test_feature_parameter_changed(project):
     project.configure(project.config | {"features": {"logmel": {"n_mels": 64}}})
-    assert project.planned() == {"features": 2, "train": TRIALS, "score": TRIALS, "tables": 1}
+    assert project.planned() == {"features": 2, "train": TRIALS, "score": TRIALS, **AFTER}
 
 
 def test_metrics_edited(project):
     append_comment(project.folder / "src/humwatch/metrics.py")
-    assert project.planned() == {"tables": 1}
+    assert project.planned() == AFTER
 
 
 def test_own_recordings_touched(own):
@@ -87,7 +88,7 @@ def test_test_clip_added(own):
     """The model does not hear test clips: it stays."""
     added = write_clip(own.folder / "../recordings/slider/test/anomaly_id_00_00000099.wav", seed=99)
     try:
-        assert own.planned() == {"clips": 1, "merge_clips": 1, "features": 1, "score": 1, "tables": 1}
+        assert own.planned() == {"clips": 1, "merge_clips": 1, "features": 1, "score": 1, **AFTER}
     finally:
         added.unlink()
 
@@ -98,6 +99,6 @@ def test_train_clip_replaced_by_one_of_the_same_size(own):
     try:
         write_clip(path, seed=99)
         assert len(path.read_bytes()) == len(before)
-        assert own.planned() == {"clips": 1, "merge_clips": 1, "features": 1, "train": 1, "score": 1, "tables": 1}
+        assert own.planned() == {"clips": 1, "merge_clips": 1, "features": 1, "train": 1, "score": 1, **AFTER}
     finally:
         path.write_bytes(before)

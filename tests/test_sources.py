@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 from test_download import server  # noqa: F401
 
 from humwatch import datasets
+from humwatch.comparison import comparison_table
 from humwatch.detectors.scaling import LogEnergy
 from humwatch.errors import InputError
 from humwatch.features import imported, store
@@ -111,10 +112,14 @@ def test_dcase2020_from_the_archives_to_the_tables(dcase2020, server):  # noqa: 
     assert {clip[-5] for clip, label in labels.items() if label == 1} == {"1", "4"}, "labels are joined by name"
     rows = auc_rows(dcase2020)
     assert (
-        rows["machine_id"].tolist() == ["00", "01", "mean", "pooled"]
+        rows["machine_id"].tolist() == ["00", "01", "mean", "pooled", "pooled_standardised"]
         and rows["heard"].all()
         and rows["auc"].notna().all()
     )
+
+    compared = pd.read_csv(dcase2020.results / "tables/comparison.csv", dtype={"machine_ids": str})
+    official = compared[(compared["machine_ids"] == "00") & (compared["method"] == "official autoencoder (100 epochs)")]
+    assert official["auc"].tolist()[0] == 0.9633 and set(compared[compared["ours"]]["machine_ids"]) >= {"00", "01"}
 
     said = humwatch_data(dcase2020, "--checksums")
     assert said.count("as published") == 4 and "21 of 21 clips are as in the manifests" in said
@@ -182,6 +187,24 @@ def test_what_dcase2020_has_not(keys, sentence):
     dataset = ALL | {"source": "dcase2020", "data_folder": "data", "parts": ["dev", "eval"]} | keys
     with pytest.raises(InputError, match=sentence):
         datasets.machines(dataset, {})
+
+
+def test_means_over_different_ids_never_stand_side_by_side():
+    """Ours, over 4 ids, 3 ids and each id, beside those published for just these ids; then the average over types."""
+    ours = {"slider": {"00": 0.9, "02": 0.8, "04": 0.7, "06": 0.2}, "fan": {"00": 0.6, "02": 0.6, "04": 0.6, "06": 0.4}}
+    rows = [(t, i, a) for t, ids in ours.items() for i, a in {**ids, "mean": 0.0, "pooled": 0.0}.items()]
+    measured = pd.DataFrame(rows, columns=["machine_type", "machine_id", "auc"])
+    measured = measured.assign(trial="vae", epochs=5, score="mean", pauc=0.5, heard=True, domain="")
+    references = pd.read_csv(ROOT / "workflow/references.csv", dtype=str)
+    table = comparison_table(measured, [("vae", 5, "mean")], references)
+    auc = table.set_index(["machine_type", "machine_ids", "method"])["auc"].sort_index()
+    mine, official, course = "vae, 5 epochs, mean", "official autoencoder (100 epochs)", "course VAE (100 epochs)"
+    assert auc["slider", "00 02 04 06"][[mine, official]].tolist() == pytest.approx([0.65, 0.8499])
+    assert auc["slider", "00 02 04"][[mine, official, course]].tolist() == pytest.approx([0.8, 0.8991, 0.8478])
+    assert auc["slider", "00"][[mine, course]].tolist() == pytest.approx([0.9, 0.9367])
+    assert course not in auc["slider", "00 02 04 06"] and "01 03 05" not in set(table["machine_ids"])
+    assert auc["average of fan, slider", ""][[mine, official]].tolist() == pytest.approx([0.6, (0.8499 + 0.6516) / 2])
+    assert table.groupby(["machine_type", "machine_ids"], sort=False)["auc"].is_monotonic_decreasing.iloc[:-1].all()
 
 
 # MIMII

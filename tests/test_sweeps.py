@@ -99,9 +99,8 @@ def test_milestone_added(finished, tmp_path):
     project = finished.copy(tmp_path / "project")
     rates = project.config["sweeps"]["rates"] | {"epochs": [1, 3]}
     project.configure(project.config | {"sweeps": {"rates": rates}})
-    target = "results/tiny/tables/auc.csv"
-    assert project.planned(target) == {"train": 4, "score": 4, "tables": 1}
-    done = project.run("--dry-run", "--printshellcmds", "--quiet", "host", "--", target)
+    assert project.planned() == {"train": 4, "score": 4, "tables": 1, "figures": 1, "report": 1}
+    done = project.run("--dry-run", "--printshellcmds", "--quiet", "host")
     assert (done.stdout + done.stderr).count("--continue-from results/tiny/models/slider/vae_") == 4
 
 
@@ -178,6 +177,7 @@ def test_seeds_alone_become_columns():
                 "trial": f"t{s}",
                 "machine_type": "slider",
                 "machine_id": i,
+                "domain": "",
                 "heard": True,
                 "auc": a + s / 10,
                 "epochs": 5,
@@ -221,6 +221,7 @@ def test_references_only_for_the_same_ids(tmp_path):
                 "trial": "t",
                 "machine_type": "slider",
                 "machine_id": i,
+                "domain": "",
                 "heard": True,
                 "epochs": 5,
                 "score": "mean",

@@ -48,6 +48,15 @@ def trial(seed=0, score="mean"):
     return Trial(f"vae_seed-{seed}", parameters)
 
 
+def held_out(folder, trials=("vae_seed-0",)):
+    """Held-out scores of two ids with different level."""
+    rng = np.random.default_rng(5)
+    rows = pd.DataFrame({"machine_id": np.repeat(["00", "02"], 40), "machine_type": "slider", "pseudo": False})
+    rows["mean"], rows["std"] = rng.normal(size=80), rng.normal(size=80)
+    rows.to_parquet(folder / "held_out.parquet", index=False)
+    return {f"{trial}/5": [folder / "held_out.parquet"] for trial in trials}
+
+
 def score_file(path, seed=0, ids=("00", "02"), heard=("00", "02"), labelled=True):
     rng = np.random.default_rng(seed)
     rows = pd.DataFrame({"machine_id": np.repeat(ids, 60), "machine_type": "slider"})
@@ -63,7 +72,7 @@ def score_file(path, seed=0, ids=("00", "02"), heard=("00", "02"), labelled=True
 
 def test_auc_table_against_scikit_learn(tmp_path):
     scores = score_file(tmp_path / "a.parquet", ids=("00", "02", "04"), heard=("00", "02"))
-    table = tables.auc_table([trial()], {"vae_seed-0/5": [tmp_path / "a.parquet"]}, 200, 0)
+    table = tables.auc_table([trial()], {"vae_seed-0/5": [tmp_path / "a.parquet"]}, held_out(tmp_path), 200, 0)
     rows = table.set_index(["heard", "machine_id"])
     by_id = {}
     for machine_id, clips in scores.groupby("machine_id"):
@@ -83,7 +92,7 @@ def test_auc_table_against_scikit_learn(tmp_path):
 
 def test_unlabelled_set_has_a_note_and_no_auc(tmp_path):
     score_file(tmp_path / "a.parquet", labelled=False)
-    table = tables.auc_table([trial()], {"vae_seed-0/5": [tmp_path / "a.parquet"]}, 50, 0)
+    table = tables.auc_table([trial()], {"vae_seed-0/5": [tmp_path / "a.parquet"]}, held_out(tmp_path), 50, 0)
     assert table["auc"].isna().all() and (table["note"] == tables.NOTE_UNLABELLED).all()
 
 
@@ -93,7 +102,7 @@ def test_summary_over_seeds(tmp_path):
         score_file(tmp_path / f"{seed}.parquet", seed)
         files[f"vae_seed-{seed}/5"] = [tmp_path / f"{seed}.parquet"]
     trials = [trial(seed, score) for seed in range(3) for score in ("std", "mean")]
-    table = tables.auc_table(trials, files, 50, 0)
+    table = tables.auc_table(trials, files, held_out(tmp_path, [f"vae_seed-{s}" for s in range(3)]), 50, 0)
     summary = tables.summary_table(table)
     assert summary["score"].tolist() == ["mean", "std"] and summary["seeds"].tolist() == [3, 3]
     means = table[(table["machine_id"] == "mean") & (table["score"] == "mean")]["auc"]
@@ -103,7 +112,7 @@ def test_summary_over_seeds(tmp_path):
 def test_tables_of_a_run(finished):
     """The demo's tables, computed again from its score files."""
     auc = pd.read_csv(finished.results / "tables/auc.csv", dtype={"machine_id": str})
-    assert len(auc) == 4 * 3  # trials x (id 00, mean, pooled)
+    assert len(auc) == 4 * 4  # trials x (id 00, mean, pooled, pooled_standardised)
     for _, row in auc[auc["machine_id"] == "00"].iterrows():
         scores = pd.read_parquet(finished.results / f"scores/slider/{row['trial']}/epochs-{row['epochs']}.parquet")
         assert row["auc"] == pytest.approx(roc_auc_score(scores["label"].astype(int), scores["mean"]), abs=1e-5)

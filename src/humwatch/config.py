@@ -19,10 +19,10 @@ def validate(config: dict[str, Any], schema: Schema) -> dict[str, Any]:
     what was got, what is allowed.
     """
     config = copy.deepcopy(config)
-    for grid in (config.get("sweeps") or {}).values():
-        if isinstance(grid, dict):  # a single value is a grid of one
-            grid.update({key: value if isinstance(value, list) else [value] for key, value in grid.items()})
+    for grid in _grids(config):
+        grid.update({key: value if isinstance(value, list) else [value] for key, value in grid.items()})
     full = _with_trial_parameters(schema)
+    _place_feature_parameters(full, config.get("features"))
     validator = jsonschema.Draft202012Validator(full)
     problems = [
         _sentence(error) for error in sorted(validator.iter_errors(config), key=lambda e: list(map(str, e.path)))
@@ -65,13 +65,49 @@ def _with_trial_parameters(schema: Schema) -> Schema:
         },
         "additionalProperties": False,
     }
-    full["properties"]["sweeps"]["additionalProperties"] = {
+    grid = {
         "type": "object",
         "minProperties": 1,
         "additionalProperties": False,
         "properties": {name: {"type": "array", "minItems": 1, "items": parameter} for name, parameter in every.items()},
     }
+    full["properties"]["sweeps"]["additionalProperties"] = grid
+    full["properties"]["ensembles"]["additionalProperties"] = {"type": "array", "minItems": 1, "items": grid}
     return full
+
+
+def _place_feature_parameters(full: Schema, given: Any) -> None:
+    """Give the schema of each named feature the parameters of that feature's own source, and no others."""
+    features, sources = full["properties"]["features"], full["$defs"]["features"]
+    base = features["additionalProperties"]["properties"]
+    owners: dict[str, list[str]] = {}
+    for source, parameters in sources.items():
+        for name in parameters:
+            owners.setdefault(name, []).append(source)
+    features["properties"] = {
+        name: {
+            "type": "object",
+            "properties": base | sources[source],
+            "additionalProperties": False,
+            "sources_with": owners,  # for the sentence
+        }
+        for name, feature in (given if isinstance(given, dict) else features["default"]).items()
+        if isinstance(feature, dict)
+        and (source := feature.get("source", base["source"]["default"])) in base["source"]["enum"]
+    }
+
+
+def _grids(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every mapping of a parameter to values, where a single value is a grid of one."""
+    sweeps, ensembles = config.get("sweeps"), config.get("ensembles")
+    members = (
+        [m for listed in ensembles.values() if isinstance(listed, list) for m in listed]
+        if isinstance(ensembles, dict)
+        else []
+    )
+    for grid in [*(sweeps.values() if isinstance(sweeps, dict) else []), *members]:
+        if isinstance(grid, dict):
+            yield grid
 
 
 def _fill_defaults(value: Any, schema: Schema) -> None:
@@ -95,8 +131,11 @@ def _sentence(error: Any) -> str:
         allowed = sorted(error.schema["properties"])
         unknown = sorted(set(error.instance) - set(allowed))
         prefix = f"{key}." if error.absolute_path else ""
+        sources = error.schema.get("sources_with", {})
         return "; ".join(
-            f"config: {prefix}{name} is unknown{_meant(str(name), allowed)}, allowed here: {', '.join(allowed)}"
+            f"config: {prefix}{name} is for source {' or '.join(sources[name])} only: remove it or set the source"
+            if name in sources
+            else f"config: {prefix}{name} is unknown{_meant(str(name), allowed)}, allowed here: {', '.join(allowed)}"
             for name in unknown
         )
     if error.validator == "required":

@@ -1,7 +1,8 @@
 """Which files of a package a script depends on, from its source alone."""
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 
@@ -21,13 +22,16 @@ def imported_files(roots: Iterable[str | Path], source: Path) -> list[str]:
     return [*map(str, first), *sorted(str(path) for path in found - set(first))]
 
 
-def _imported_names(path: Path) -> Iterator[str]:
+@cache
+def _imported_names(path: Path) -> list[str]:
+    names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names.append(node.module)
+            names.extend(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
 
 
 def _files_of(name: str, source: Path) -> Path:

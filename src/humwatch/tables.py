@@ -9,25 +9,40 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
+from humwatch.calibration import standardise
 from humwatch.metrics import auc, bootstrap_auc, interval, pauc
 from humwatch.selection import choose, criterion
 from humwatch.trials import Trial
 
 MEASURES = ["auc", "auc_low", "auc_high", "pauc", "n_normal", "n_anomaly"]
+SUMMARIES = ["mean", "pooled", "pooled_standardised"]  # rows of `machine_id` that are no machine
 NOTE_UNLABELLED = "no labels: scored, not measured"
 
 
-def auc_table(trials: Iterable[Trial], score_files: Mapping[str, list[Path]], samples: int, seed: int) -> pd.DataFrame:
-    """A row per trial, machine type and machine id, then rows `mean` (over ids) and `pooled` (all ids in one ranking).
+def auc_table(
+    trials: Iterable[Trial],
+    score_files: Mapping[str, list[Path]],
+    held_out_files: Mapping[str, list[Path]],
+    samples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """A row per trial, machine type and machine id, then rows `mean` (over ids), `pooled` (all ids in one ranking), and
+    `pooled_standardised` (the same, with scores standardised per id by held-out normal clips).
 
-    score_files: trial key "name/epochs" -> its score files. Machine ids that had no training clips (`heard` False) have a
+    score_files, held_out_files: trial key "name/epochs" -> its files. Machine ids that had no training clips (`heard` False) have a
     mean and a pooled row of their own. Intervals: 95 %, stratified bootstrap. Where clips have a domain, the same rows follow
     for each domain: its normal clips against the anomalies of all domains, as DCASE 2022 to 2025 measure it.
     """
     rows: list[dict[str, Any]] = []
     for trial in trials:
-        scores = pd.concat([pd.read_parquet(path) for path in score_files[f"{trial.name}/{trial.epochs}"]])
+        scores, held_out = (
+            pd.concat([pd.read_parquet(path) for path in files[f"{trial.name}/{trial.epochs}"]], ignore_index=True)
+            for files in (score_files, held_out_files)
+        )
         scores["score"] = scores[trial.parameters["score"]]
+        if len(held_out):
+            held_out = held_out[~held_out["pseudo"]].assign(score=held_out[trial.parameters["score"]])
+            scores["standardised"] = standardise(scores, held_out, "score")
         described = {"trial": trial.name, **{k: _cell(v) for k, v in trial.parameters.items()}}
         for (machine_type, heard), part in scores.groupby(["machine_type", "heard"], sort=True):
             for domain, clips in _domains(part):
@@ -99,8 +114,10 @@ def sweep_table(
     that the test labels would have chosen. `reference`: published figures for exactly the same machine ids.
     """
     keys = pd.DataFrame([{"trial": t.name, "epochs": t.epochs, "score": t.parameters["score"]} for t in trials])
+    measured = measured[measured["domain"] == ""]
     means = measured[(measured["machine_id"] == "mean") & measured["heard"]].assign(epochs=lambda t: _epochs(t))
-    table = keys.merge(trained, on=list(keys)).merge(means, on=[*keys, "machine_type"], how="left")
+    # Inner: a machine type without training clips has no row, in any trial.
+    table = keys.merge(trained, on=list(keys)).merge(means, on=[*keys, "machine_type"])
     parameters = [name for name in trials[0].parameters if name in table]
     table["reference"] = ""
     for machine_type, rows in table.groupby("machine_type").groups.items():
@@ -112,7 +129,7 @@ def sweep_table(
         ids = measured[(measured["machine_type"] == machine_type) & measured["heard"]]["machine_id"].unique()
         same = references[
             (references["machine_type"] == machine_type)
-            & (references["machine_ids"] == " ".join(sorted({*ids} - {"mean", "pooled"})))
+            & (references["machine_ids"] == " ".join(sorted({*ids} - {*SUMMARIES})))
         ]
         table.loc[rows, "reference"] = "; ".join(f"{r.method} {r.auc}/{r.pauc} [{r.source}]" for r in same.itertuples())
     table.insert(0, "sweep", sweep)
@@ -169,7 +186,8 @@ def report_table(table: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     fixed |= {"seconds_per_epoch", "diverged", "reference"}
     varied = [c for c in table if c not in fixed and table[c].nunique(dropna=False) > 1]
     free = [name for name in varied if name != "seed"]
-    ids = measured[measured["heard"] & (measured["machine_id"] != "pooled")].assign(epochs=lambda t: _epochs(t))
+    ids = measured[measured["heard"] & (measured["domain"] == "") & ~measured["machine_id"].isin(SUMMARIES[1:])]
+    ids = ids.assign(epochs=lambda t: _epochs(t))
     cells = table[keys].merge(ids[[*keys, "machine_id", "auc"]], on=keys)
     by_id = cells.pivot_table(index=keys, columns="machine_id", values="auc", dropna=False).reset_index()
     wide = table.merge(by_id, on=keys, how="left", suffixes=("", "_id"))
@@ -240,6 +258,9 @@ def _rows(scores: pd.DataFrame, samples: int, seed: int) -> Iterable[dict[str, A
         "note": "" if labelled.any() else frame["note"].iloc[0],
     }
     yield {"machine_id": "pooled", **_measure(scores, samples, seed)[0]}
+    if "standardised" in scores:
+        alike = scores.assign(score=scores["standardised"])
+        yield {"machine_id": "pooled_standardised", **_measure(alike, samples, seed)[0]}
 
 
 def _measure(clips: pd.DataFrame, samples: int, seed: int) -> tuple[dict[str, Any], np.ndarray]:

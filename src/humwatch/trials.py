@@ -41,25 +41,45 @@ class Trial:
 def sweeps(config: Mapping[str, Any], schema: Schema) -> dict[str, list[Trial]]:
     """The trials of every sweep of a validated configuration, duplicates within a sweep removed.
 
-    Without sweeps there is one, named `trial`, with the one trial of `config["trial"]`.
+    Without sweeps there is one, named `trial`, with the one trial of `config["trial"]`. Ensembles make one more, `ensembles`:
+    each of them and all its members.
     """
-    grids: Mapping[str, dict[str, list[Any]]] = config["sweeps"] or {"trial": {}}
-    found = {}
-    for sweep, grid in grids.items():
-        detectors = grid.get("detector", [config["trial"]["detector"]])
-        for key in grid:
-            if not any(key in trial_parameters(schema, detector) for detector in detectors):
-                raise InputError(f"config: sweeps.{sweep}.{key} is no parameter of {', '.join(detectors)}: remove it")
-        trials = [
-            _trial(dict(zip(grid, values, strict=True)), config, schema) for values in itertools.product(*grid.values())
-        ]
-        found[sweep] = unique(trials)
+    grids: Mapping[str, dict[str, list[Any]]] = config["sweeps"] or ({} if config["ensembles"] else {"trial": {}})
+    found = {sweep: unique(_expand(f"sweeps.{sweep}", grid, config, schema)) for sweep, grid in grids.items()}
+    if combined := ensembles(config, schema):
+        members = [member for listed in combined.values() for member in listed]
+        found["ensembles"] = unique([*(_ensemble(name) for name in combined), *members])
     return found
+
+
+def ensembles(config: Mapping[str, Any], schema: Schema) -> dict[str, list[Trial]]:
+    """The members of every ensemble, by the ensemble's name as a trial."""
+    return {
+        f"ensemble-{name}": unique(
+            trial for i, grid in enumerate(listed) for trial in _expand(f"ensembles.{name}.{i}", grid, config, schema)
+        )
+        for name, listed in config["ensembles"].items()
+    }
 
 
 def unique(trials: Iterable[Trial]) -> list[Trial]:
     """The trials without repetitions, in order."""
     return list({trial.key: trial for trial in trials}.values())
+
+
+def _ensemble(name: str) -> Trial:
+    return Trial(name, {"detector": name, "scope": "machine_type", "seed": 0, "score": "score"})
+
+
+def _expand(where: str, grid: dict[str, list[Any]], config: Mapping[str, Any], schema: Schema) -> list[Trial]:
+    """The trials of one product of grids. where: the grid's key in the configuration."""
+    detectors = grid.get("detector", [config["trial"]["detector"]])
+    for key in grid:
+        if not any(key in trial_parameters(schema, detector) for detector in detectors):
+            raise InputError(f"config: {where}.{key} is no parameter of {', '.join(detectors)}: remove it")
+    return [
+        _trial(dict(zip(grid, values, strict=True)), config, schema) for values in itertools.product(*grid.values())
+    ]
 
 
 def _trial(point: dict[str, Any], config: Mapping[str, Any], schema: Schema) -> Trial:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from humwatch import datasets, trials
 from humwatch.config import validate
 from humwatch.errors import InputError
+from humwatch.files import replacing
 from humwatch.locking import hold_lock
 from humwatch.imports import imported_files
 
@@ -35,9 +37,7 @@ def imported_features():
                     raise InputError(
                         f"config: features.{name}: {file} is not there: add it or correct features.{name}.path"
                     )
-        elif "path" in feature:
-            raise InputError(f"config: features.{name}.path is for source parquet only: remove it or set the source")
-    used = {trial.parameters["feature"] for sweep in SWEEPS.values() for trial in sweep}
+    used = {t.parameters["feature"] for sweep in SWEEPS.values() for t in sweep if "feature" in t.parameters}
     if dataset["source"] == "parquet" and (computed := sorted(used - folders.keys())):
         raise InputError(
             f"config: the feature {computed[0]} is computed from recordings and dataset.source parquet has none: "
@@ -52,6 +52,7 @@ try:
     config = validate(config, schema)
     dataset = config["dataset"]
     SWEEPS = trials.sweeps(config, schema)
+    ENSEMBLES = trials.ensembles(config, schema)
     FOLDER = datasets.data_folder(dataset)
     RECORDINGS = {} if dataset["source"] in datasets.MADE else datasets.recordings(dataset, FOLDER)
     MACHINES = datasets.machines(dataset, RECORDINGS)
@@ -65,7 +66,9 @@ if dataset["source"] == "dcase2020":
 R = f"results/{dataset['name']}"
 TRIALS = trials.unique(trial for sweep in SWEEPS.values() for trial in sweep)
 MODELS = {trial.name: trial for trial in reversed(TRIALS)}  # the first of those that differ in epochs or score
-MILESTONES = {name: sorted({t.epochs for t in TRIALS if t.name == name}) for name in MODELS}
+MILESTONES = {name: set() for name in MODELS}
+for t in TRIALS:
+    MILESTONES[t.name].add(t.epochs)
 MODEL_FILES = ["model.json", "model.safetensors", "training.safetensors", "log.csv", "validation.parquet"]
 MODEL = "results/{dataset}/models/{scope}/{trial}/epochs-{epochs}"
 
@@ -82,9 +85,18 @@ wildcard_constraints:
 
 @lru_cache
 def code(script, *modules):
-    """The script and every file of src/humwatch that it, or one of `modules`, imports: editing one reruns the rule."""
+    """The script, and a list of the files of src/humwatch that it, or one of `modules`, imports, with their checksums.
+
+    Editing one of them changes the list and so reruns the rule. Each file as an input would make large plans twice as slow.
+    """
     roots = [f"{SCRIPTS}/{script}.py", *(f"{ROOT}/src/humwatch/{m}.py" for m in modules)]
-    return imported_files(roots, ROOT / "src")
+    files = imported_files(roots, ROOT / "src")
+    lines = "".join(f"{hashlib.sha256(Path(file).read_bytes()).hexdigest()}  {file}\n" for file in files)
+    listed = Path(".snakemake/code", "+".join([script, *modules]).replace("/", ".") + ".txt")
+    if not listed.exists() or listed.read_text() != lines:
+        with replacing(listed) as temporary:
+            temporary.write_text(lines)
+    return [files[0], str(listed)]
 
 
 def as_json(value):
@@ -151,6 +163,19 @@ def features_of_scope(split):
     return files
 
 
+def scopes_of_type(trial, machine_type):
+    """The models of a trial that hear one machine type."""
+    return [s for s in SCOPES[trial.parameters["scope"]] if s == "all" or s.split("_id_")[0] == machine_type]
+
+
+def ensemble_members(wildcards):
+    return [
+        f"{scope}/{t.name}/epochs-{t.epochs}"
+        for t in ENSEMBLES[wildcards.trial]
+        for scope in scopes_of_type(t, wildcards.scope)
+    ]
+
+
 def masks_of_scope(wildcards):
     parameters = MODELS[wildcards.trial].parameters
     if parameters["augmentation"] == "none":
@@ -175,7 +200,7 @@ def previous_milestone(wildcards):
     earlier = [n for n in MILESTONES[wildcards.trial] if n < int(wildcards.epochs)]
     if not earlier:
         return []
-    folder = f"{R}/models/{wildcards.scope}/{wildcards.trial}/epochs-{earlier[-1]}"
+    folder = f"{R}/models/{wildcards.scope}/{wildcards.trial}/epochs-{max(earlier)}"
     return [f"{folder}/{name}" for name in MODEL_FILES]
 
 
@@ -195,7 +220,7 @@ TRAINED = [
 SCORES = [
     f"{R}/scores/{scope}/{t.name}/epochs-{t.epochs}.parquet" for t in TRIALS for scope in SCOPES[t.parameters["scope"]]
 ]
-os.environ["HUMWATCH_TRAININGS"] = str(len(set(TRAINED)))  # what a job calls itself: 3 of 14
+os.environ.update(HUMWATCH_TRAININGS=str(len(set(TRAINED))))  # what a job calls itself: 3 of 14
 SCORED_MODELS = {s.replace("/scores/", "/models/").removesuffix(".parquet") for s in SCORES}
 SCORED_TYPES = [
     t for t in machine_types("test") if any(s == "all" or s.split("_id_")[0] == t for v in SCOPES.values() for s in v)

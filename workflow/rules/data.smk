@@ -29,7 +29,7 @@ localrules:
 rule download:
     """Fetch one archive from Zenodo, going on where an earlier try stopped (source dcase2020)."""
     output:
-        update(DATA + "/dcase2020/archives/{name}.zip"),
+        update(f"{DATA}/dcase2020/archives/{{name}}.zip"),
     log:
         f"{R}/logs/download/{{name}}.log",
     wildcard_constraints:
@@ -38,25 +38,27 @@ rule download:
     resources:
         base_url=dataset["base_url"],  # no parameter: another mirror is no reason to fetch again
     params:
-        folder=DATA,
+        folder=lambda w, output: str(Path(output[0]).parents[2]),
+        script=f"{SCRIPTS}/download.py",
     shell:
-        "python {SCRIPTS:q}/download.py --log {log:q} --title 'download {wildcards.name}'"
+        "python {params.script:q} --log {log:q} --title 'download {wildcards.name}'"
         " --name {wildcards.name:q}.zip --data-folder {params.folder:q} --base-url {resources.base_url:q}"
 
 
 rule ground_truth:
     """Fetch the labels of the evaluation set (source dcase2020)."""
     output:
-        update(DATA + "/dcase2020/eval_data_list.csv"),
+        update(f"{DATA}/dcase2020/eval_data_list.csv"),
     log:
         f"{R}/logs/download/ground_truth.log",
     retries: 2
     resources:
         base_url=dataset["base_url"],
     params:
-        folder=DATA,
+        folder=lambda w, output: str(Path(output[0]).parents[1]),
+        script=f"{SCRIPTS}/download.py",
     shell:
-        "python {SCRIPTS:q}/download.py --log {log:q} --title 'download ground truth'"
+        "python {params.script:q} --log {log:q} --title 'download ground truth'"
         " --name eval_data_list.csv --data-folder {params.folder:q} --base-url {resources.base_url:q}"
 
 
@@ -65,15 +67,16 @@ rule unpack:
     input:
         lambda w: str(dcase2020.archives([w.machine_type], [w.part])[0].path(Path(DATA))),
     output:
-        DATA + "/dcase2020/{part}_{machine_type}.json",
+        f"{DATA}/dcase2020/{{part}}_{{machine_type}}.json",
     log:
         f"{R}/logs/unpack/{{part}}_{{machine_type}}.log",
     wildcard_constraints:
         part="dev|additional|eval",
     params:
-        folder=DATA,
+        folder=lambda w, output: str(Path(output[0]).parents[1]),
+        script=f"{SCRIPTS}/unpack.py",
     shell:
-        "python {SCRIPTS:q}/unpack.py --log {log:q} --title 'unpack {wildcards.part} {wildcards.machine_type}'"
+        "python {params.script:q} --log {log:q} --title 'unpack {wildcards.part} {wildcards.machine_type}'"
         " --archive {input:q} --data-folder {params.folder:q}"
 
 
@@ -82,7 +85,7 @@ if dataset["source"] == "parquet":
     rule clips_of_features:
         """Check every clip of one machine type and split whose features were computed elsewhere."""
         input:
-            source=FOLDER + "/{machine_type}.parquet",
+            source=f"{FOLDER}/{{machine_type}}.parquet",
             code=code("clips_of_features"),
         output:
             "results/{dataset}/clips/{machine_type}/{split}.parquet",

@@ -4,18 +4,27 @@ report: "../report/workflow.rst"
 # The trial shown in detail is one of the first sweep's: which one, its table says when it is there.
 DETAIL = next(iter(SWEEPS.values()))
 DETAIL_PLACES = [f"{s}/{t.name}/epochs-{t.epochs}" for t in DETAIL for s in SCOPES[t.parameters["scope"]]]
+DETAIL_DETECTORS = sorted(
+    {t.parameters["detector"] for t in DETAIL if "feature" in t.parameters}
+)  # ensembles have none
+DETAIL_MODELS = sorted(
+    f"{R}/models/{s}/{t.name}/epochs-{t.epochs}/{name}"
+    for t in DETAIL
+    if "feature" in t.parameters
+    for s in SCOPES[t.parameters["scope"]]
+    for name in MODEL_FILES
+)
 DETAIL_SCORES = sorted({f"{R}/scores/{place}.parquet" for place in DETAIL_PLACES})
 DETAIL_FEATURES = [
     f"{R}/features/{feature}/{t}/test.parquet"
-    for feature in sorted({t.parameters["feature"] for t in DETAIL})
+    for feature in sorted({t.parameters["feature"] for t in DETAIL if "feature" in t.parameters})
     for t in SCORED_TYPES
 ]
 
 
-def shown_augmentation():
-    """Settings of the masks to draw: those that a trial uses, else the defaults."""
-    used = [t.parameters["augmentation"] for t in TRIALS if t.parameters["augmentation"] != "none"]
-    return config["augmentations"][used[0]] if used else {}
+# Masks to draw: those of the first trial that has any, else the defaults.
+AUGMENTATIONS = [t.parameters["augmentation"] for t in TRIALS if t.parameters.get("augmentation", "none") != "none"]
+MASKS = config["augmentations"][AUGMENTATIONS[0]] if AUGMENTATIONS else {}
 
 
 rule figures:
@@ -65,7 +74,7 @@ rule figures:
     params:
         results=lambda w, input: str(Path(input.clips).parent),
         sweeps=as_json([*SWEEPS]),
-        augmentation=as_json(shown_augmentation()),
+        augmentation=as_json(MASKS),
         generated="--generated" if dataset["source"] == "demo" else "",
         out=lambda w, output: str(Path(output.sweeps).parent),
     shell:
@@ -81,9 +90,9 @@ rule report:
         figures=rules.figures.output,
         scores=DETAIL_SCORES,
         features=DETAIL_FEATURES,
-        models=sorted({f"{R}/models/{place}/{name}" for place in DETAIL_PLACES for name in MODEL_FILES}),
-        code=code("report", *sorted({f"detectors/{t.parameters['detector']}" for t in DETAIL})),
-        template=[f"{ROOT}/src/humwatch/report_template/{name}" for name in ("style.css", "script.js")],
+        models=DETAIL_MODELS,
+        code=code("report", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
+        template=[str(ROOT / "src/humwatch/report_template" / name) for name in ("style.css", "script.js")],
     output:
         report(
             "results/{dataset}/report.html",

@@ -12,6 +12,8 @@ rule score:
         "results/{dataset}/logs/score/{scope}/{trial}/epochs-{epochs}.log",
     benchmark:
         "results/{dataset}/benchmarks/score/{scope}/{trial}/epochs-{epochs}.tsv"
+    wildcard_constraints:
+        trial="(?!ensemble-)[^/]+",
     threads: 1
     params:
         model=lambda w, input: str(Path(input.model).parent),

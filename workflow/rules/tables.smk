@@ -7,14 +7,42 @@ rule tables:
         code=code("tables"),
         schema=SCHEMA,
     output:
-        auc="results/{dataset}/tables/auc.csv",
-        summary="results/{dataset}/tables/summary.csv",
-        selected="results/{dataset}/tables/selected.csv",
-        sweeps=[f"results/{{dataset}}/tables/sweeps/{name}{kind}.csv" for name in SWEEPS for kind in ("", "_report")],
+        auc=report(
+            "results/{dataset}/tables/auc.csv",
+            caption="../report/auc.rst",
+            category="Tables",
+            labels={"table": "AUC per trial and id"},
+        ),
+        summary=report(
+            "results/{dataset}/tables/summary.csv",
+            caption="../report/summary.rst",
+            category="Tables",
+            labels={"table": "summary over seeds"},
+        ),
+        selected=report(
+            "results/{dataset}/tables/selected.csv",
+            caption="../report/selected.rst",
+            category="Tables",
+            labels={"table": "chosen without labels"},
+        ),
+        sweeps=[
+            report(
+                f"results/{{dataset}}/tables/sweeps/{name}{kind}.csv",
+                caption="../report/sweep_table.rst",
+                category="Tables",
+                subcategory="Sweeps",
+                labels={"table": f"{name}{kind}"},
+            )
+            for name in SWEEPS
+            for kind in ("", "_report")
+        ],
+        comparison=["results/{dataset}/tables/comparison.csv"] if REFERENCES else [],
     log:
         "results/{dataset}/logs/tables.log",
     params:
-        definition=as_json({key: config[key] for key in ("trial", "detectors", "features", "augmentations", "sweeps")}),
+        definition=as_json(
+            {key: config[key] for key in ("trial", "detectors", "features", "augmentations", "sweeps", "ensembles")}
+        ),
         scopes=as_json(SCOPES),
         bootstrap="--bootstrap-samples {samples} --bootstrap-seed {seed}".format(**config["bootstrap"]),
         machine_types=SCORED_TYPES,

@@ -11,6 +11,8 @@ rule train:
         "results/{dataset}/logs/train/{scope}/{trial}/epochs-{epochs}.log",
     benchmark:
         "results/{dataset}/benchmarks/train/{scope}/{trial}/epochs-{epochs}.tsv"
+    wildcard_constraints:
+        trial="(?!ensemble-)[^/]+",
     threads: 1
     params:
         detector=lambda w: MODELS[w.trial].parameters["detector"],

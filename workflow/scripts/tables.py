@@ -8,6 +8,7 @@ import pandas as pd
 import yaml
 
 from humwatch import cli, tables, trials
+from humwatch.comparison import comparison_table
 from humwatch.files import replacing
 
 REFERENCE_COLUMNS = ["machine_type", "machine_ids", "method", "auc", "pauc", "source"]
@@ -30,7 +31,11 @@ def main(args: argparse.Namespace) -> None:
             ]
             for machine_type in args.machine_types
         }
-    auc = tables.auc_table(every, scores, args.bootstrap_samples, args.bootstrap_seed)
+    held_out = {
+        key: [folder / "validation.parquet" for folder in dict.fromkeys(f for fs in by_type.values() for f in fs)]
+        for key, by_type in models.items()
+    }
+    auc = tables.auc_table(every, scores, held_out, args.bootstrap_samples, args.bootstrap_seed)
     trained = tables.training_table(every, models)
     references = pd.read_csv(args.references, dtype=str) if args.references else pd.DataFrame(columns=REFERENCE_COLUMNS)
     write(auc, args.out / "auc.csv")
@@ -40,7 +45,12 @@ def main(args: argparse.Namespace) -> None:
         by_sweep[name] = tables.sweep_table(name, sweep, auc, trained, references)
         write(by_sweep[name], args.out / "sweeps" / f"{name}.csv")
         write(tables.report_table(by_sweep[name], auc), args.out / "sweeps" / f"{name}_report.csv")
-    write(tables.selected_table(by_sweep.values()), args.out / "selected.csv")
+    selected = tables.selected_table(by_sweep.values())
+    write(selected, args.out / "selected.csv")
+    if args.references:
+        columns = ["selected_trial", "selected_epochs", "selected_score"]
+        chosen = selected[columns].dropna().drop_duplicates().itertuples(index=False, name=None)
+        write(comparison_table(auc, list(chosen), references), args.out / "comparison.csv")
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

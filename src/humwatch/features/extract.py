@@ -12,15 +12,19 @@ from humwatch.clips import read_samples
 from humwatch.errors import InputError
 from humwatch.features import store
 from humwatch.features.logmel import LogMel
+from humwatch.features.modspec import ModSpec
+from humwatch.features.waveform import Waveform
 from humwatch.progress import Progress
 
-SOURCES = {"logmel": LogMel}
+# A new feature is a line here, its parameters in the config schema, and a file.
+SOURCES = {"logmel": LogMel, "modspec": ModSpec, "waveform": Waveform}
+Feature = LogMel | ModSpec | Waveform
 
 
 def extract(
     folder: Path,
     clips: pd.DataFrame,
-    feature: LogMel,
+    feature: Feature,
     channel: int | str,
     path: Path,
     progress: Progress,
@@ -49,13 +53,17 @@ def sources(clips: pd.DataFrame) -> str:
 
 
 def _frames(
-    folder: Path, clips: pd.DataFrame, feature: LogMel, channel: int | str, progress: Progress, threads: int
+    folder: Path, clips: pd.DataFrame, feature: Feature, channel: int | str, progress: Progress, threads: int
 ) -> Iterator[np.ndarray]:
     def one(clip: str) -> np.ndarray | InputError:
         try:
-            return feature(*read_samples(folder / clip, channel))
+            samples, sample_rate = read_samples(folder / clip, channel)
         except InputError as error:
             return error
+        try:
+            return feature(samples, sample_rate)
+        except InputError as error:
+            return InputError(f"{folder / clip}: {error}")
 
     problems = []
     with ThreadPoolExecutor(threads) as pool:

@@ -89,6 +89,8 @@ def write(
                 rows[columns], schema=pa.schema(list(schema)[:-1]), preserve_index=False
             )
             writer.write(pa.Table.from_arrays([*described.columns, lists], schema=schema))
+        for _ in frames:  # asked once more, a generator raises what it has found wrong with the clips
+            raise ValueError(f"{path}: there are more frames than the {len(clips)} clips of the table")
 
 
 def read(paths: Iterable[Path], expected: dict[str, Any] | None = None, machine_id: str | None = None) -> Features:

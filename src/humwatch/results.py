@@ -1,0 +1,127 @@
+"""A finished run's folder, `results/<name>`, read back: tables, the trials chosen, their scores, models, logs, spectrograms."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from humwatch.errors import InputError
+from humwatch.features import store
+from humwatch.features.logmel import LogMel
+
+LOG_COLUMNS = ["epoch", "train_loss", "val_loss", "seconds"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The axes of a feature's frames. hop_seconds: time between frames; frequencies: Hz of each bin; None where unknown."""
+
+    hop_seconds: float | None = None
+    frequencies: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """The folder of one data set's results. A `row` is a row of a sweep's table: one trial on one machine type."""
+
+    folder: Path
+
+    @cached_property
+    def clips(self) -> pd.DataFrame:
+        """The clip table."""
+        return pd.read_parquet(self.folder / "clips.parquet")
+
+    def sweep(self, name: str) -> pd.DataFrame:
+        """The sweep's tidy table: a row per trial and machine type."""
+        return read_table(self.folder / "tables" / "sweeps" / f"{name}.csv")
+
+    def model(self, row: pd.Series, machine_id: str) -> Path:
+        """Folder of the model that scores this machine id."""
+        places = self._places(row)
+        return self.folder / "models" / places.get(machine_id, next(iter(places.values())))
+
+    def scores(self, row: pd.Series) -> pd.DataFrame:
+        """The test clips of the row's machine type; column `score` is the one that the trial names."""
+        files = [self.folder / "scores" / f"{place}.parquet" for place in self._places(row).values()]
+        scores = pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)
+        scores["score"] = scores[row["score"]]
+        return scores[scores["machine_type"] == row["machine_type"]].reset_index(drop=True)
+
+    def held_out(self, row: pd.Series) -> pd.DataFrame:
+        """Scores of the row's normal clips that were held out of training; empty where none were."""
+        files = [self.folder / "models" / place / "validation.parquet" for place in self._places(row).values()]
+        tables = [pd.read_parquet(path) for path in files if path.exists()]
+        held_out = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        if held_out.empty:
+            return pd.DataFrame({"machine_id": []})
+        return held_out[(held_out["machine_type"] == row["machine_type"]) & (held_out["pseudo"] == 0)]
+
+    def log(self, row: pd.Series) -> pd.DataFrame:
+        """Loss of each epoch: the mean over the trial's models where each machine id has its own. Empty without epochs."""
+        files = [self.folder / "models" / place / "log.csv" for place in self._places(row).values()]
+        logs = [pd.read_csv(path) for path in files if path.exists()]
+        if len(logs) < 2:
+            return logs[0] if logs else pd.DataFrame(columns=LOG_COLUMNS)
+        return pd.concat(logs).groupby("epoch", as_index=False).mean()
+
+    def frames(
+        self, feature: str, machine_type: str, clips: Iterable[str]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """A feature of these test clips, (frames, bins) each, and the feature's parameters."""
+        path = self.folder / "features" / feature / machine_type / "test.parquet"
+        wanted, found = set(clips), {}
+        for group in store.groups(path):
+            for i in np.flatnonzero(group.clips["clip"].isin(wanted)):
+                found[group.clips["clip"].iloc[i]] = group.clip(int(i)).copy()
+        return found, store.parameters(path)
+
+    def warnings(self) -> Iterator[str]:
+        """What the stages that read the recordings warned of."""
+        for path in sorted((self.folder / "logs" / "clips").rglob("*.log")):
+            for line in path.read_text().splitlines():
+                if " WARNING: " in line:
+                    yield line.split(" WARNING: ", 1)[1]
+
+    def _places(self, row: pd.Series) -> dict[str, str]:
+        """Where, below models/ and scores/, the row's trial is: for each machine id that has a model of its own, or for all."""
+        epochs = row.get("epochs", 0)
+        end = f"{row['trial']}/epochs-{0 if pd.isna(epochs) else int(epochs)}"
+        if row["scope"] != "machine_id":
+            return {"": f"{'all' if row['scope'] == 'all' else row['machine_type']}/{end}"}
+        clips = self.clips[self.clips["machine_type"] == row["machine_type"]]
+        ids = clips.groupby("machine_id")["split"].nunique()
+        return {i: f"{row['machine_type']}_id_{i}/{end}" for i in sorted(ids[ids == 2].index)}
+
+
+def chosen(sweep: pd.DataFrame) -> pd.DataFrame:
+    """The trials that the sweep chose without labels, one row per machine type; those that diverged are never chosen."""
+    return sweep[sweep["selected"].astype(bool) & ~sweep["diverged"].astype(bool)].drop_duplicates("machine_type")
+
+
+def feature_of(row: pd.Series, sweep: pd.DataFrame) -> str:
+    """The feature that a trial hears; of an ensemble, which has none of its own, the first that its sweep's trials hear."""
+    return row["feature"] if isinstance(row["feature"], str) else sweep["feature"].dropna().iloc[0]
+
+
+def scale_of(parameters: dict[str, Any], bins: int) -> Scale:
+    """Seconds and Hz of a feature, as far as its file states them."""
+    hop, rate = parameters.get("hop_length"), parameters.get("sample_rate")
+    hop_seconds = hop / rate if hop and rate else None
+    names = [field.name for field in fields(LogMel)]
+    if not rate or parameters.get("n_mels") != bins or not set(names) <= parameters.keys():
+        return Scale(hop_seconds)
+    return Scale(hop_seconds, LogMel(**{name: parameters[name] for name in names}).frequencies(rate))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """One of the run's CSV tables; machine ids stay text ("00")."""
+    try:
+        return pd.read_csv(path, dtype={"machine_id": str})
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: run `snakemake` to make the tables") from None
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()

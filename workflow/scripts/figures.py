@@ -1,0 +1,100 @@
+"""Draw the figures of a finished run: every sweep's, and those of the trial that the first sweep chose without labels."""
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from humwatch import augment, cli, figures
+from humwatch.augment import SpecAugment
+from humwatch.results import Results, chosen, feature_of, scale_of
+
+FOLDERS = ["sweeps", "training", "trial", "clips"]
+GENERATED = "Generated recordings (demo), not a real machine."
+
+
+def main(args: argparse.Namespace) -> None:
+    results, footer = Results(args.results), GENERATED if args.generated else ""
+    for folder in FOLDERS:
+        shutil.rmtree(args.out / folder, ignore_errors=True)
+        (args.out / folder).mkdir(parents=True)
+    tables = {name: results.sweep(name) for name in json.loads(args.sweeps)}
+    for name, table in tables.items():
+        if table["auc"].notna().any():
+            figures.save(figures.sweep_figure(table, name, footer), args.out / "sweeps" / name)
+        logs = [(row, results.log(row)) for _, row in table.iterrows()]
+        if logs := [(row, log) for row, log in logs if len(log)]:
+            figures.save(figures.training_figure(logs, name, footer), args.out / "training" / name)
+    first = next(iter(tables))
+    for _, row in chosen(tables[first]).iterrows():
+        machine_type, scores = row["machine_type"], results.scores(row)
+        made_by = f"{footer} {row['trial']}, chosen without labels in the sweep {figures.words(first)}.".strip()
+        title = f"scores of the {machine_type} clips"
+        figures.save(
+            figures.histogram_figure(scores, f"Anomaly {title}", made_by), args.out / "trial" / f"scores_{machine_type}"
+        )
+        if scores["label"].nunique() == 2:
+            figures.save(
+                figures.roc_figure(scores, f"ROC: {title}", made_by), args.out / "trial" / f"roc_{machine_type}"
+            )
+        if np.isfinite(scores["score"]).any():
+            draw_spectrograms(args, results, row, feature_of(row, tables[first]), scores, footer)
+
+
+def draw_spectrograms(
+    args: argparse.Namespace, results: Results, row: pd.Series, feature: str, scores: pd.DataFrame, footer: str
+) -> None:
+    shown = dict(examples(scores))
+    found, parameters = results.frames(feature, row["machine_type"], shown.values())
+    panels = [(title, found[clip]) for title, clip in shown.items()]
+    (title, frames), clip = panels[0], next(iter(shown.values()))
+    settings = SpecAugment(**json.loads(args.augmentation))
+    settings = replace(
+        settings,
+        frequency_width=min(settings.frequency_width, frames.shape[1]),
+        time_width=min(settings.time_width, len(frames)),
+    )
+    masks = augment.draw([clip], np.array([len(frames)]), frames.shape[1], settings)
+    panels.append((f"{title}, masked (SpecAugment)", augment.apply(frames, masks[masks["copy"] == 1])))
+    scale = scale_of(parameters, frames.shape[1])
+    figure = figures.spectrogram_figure(
+        panels,
+        scale.frequencies,
+        scale.hop_seconds,
+        f"{'Spectrograms' if scale.frequencies is None else 'Mel spectrograms'} of {row['machine_type']} clips",
+        f"{footer} Clips: {', '.join(Path(clip).stem for clip in shown.values())}.".strip(),
+    )
+    figures.save(figure, args.out / "clips" / f"spectrograms_{row['machine_type']}")
+
+
+def examples(scores: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """(title, clip) of the first machine id: a normal clip with a middling score and the anomaly with the highest.
+
+    Without labels: the clips with the lowest and the highest score.
+    """
+    ranked = scores[np.isfinite(scores["score"])].sort_values("score", kind="stable")
+    ranked = ranked[ranked["machine_id"] == ranked["machine_id"].min()]
+    normal, anomalies = (ranked[ranked["label"].astype("Int8").fillna(-1) == wanted] for wanted in (0, 1))
+    if len(normal) and len(anomalies):
+        yield "Normal", normal["clip"].iloc[len(normal) // 2]
+        yield "Anomalous", anomalies["clip"].iloc[-1]
+    elif len(ranked):
+        yield "Lowest score", ranked["clip"].iloc[0]
+        yield "Highest score", ranked["clip"].iloc[-1]
+
+
+if __name__ == "__main__":
+    parser = cli.parser(__doc__)
+    parser.add_argument("--results", type=Path, required=True, help="results/<name>, with tables, scores and models")
+    parser.add_argument(
+        "--sweeps", required=True, help="JSON: names of the sweeps; the first one's choice is drawn in detail"
+    )
+    parser.add_argument("--augmentation", default="{}", help="JSON: SpecAugment settings of the masked clip")
+    parser.add_argument("--generated", action="store_true", help="say in the figures that the recordings are generated")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the figures")
+    cli.run(main, parser.parse_args())
