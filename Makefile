@@ -14,7 +14,7 @@ run: .venv/installed  ## the demo: recordings, features, trials, AUC tables in r
 	snakemake --cores $(CORES)
 
 test: .venv/installed  ## run the tests
-	pytest
+	pytest -n 2 --dist loadfile
 
 lint: .venv/installed  ## check format, style, types and the workflow
 	ruff format --check . && ruff check .

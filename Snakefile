@@ -22,8 +22,11 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/report.smk"
 
 
-localrules:
+localrules:  # on the submitting host of a cluster
     all,
+    merge_clips,
+    ensemble,
+    tables,
 
 
 rule all:

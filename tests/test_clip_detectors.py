@@ -281,6 +281,21 @@ def test_each_epoch_is_reported_and_an_easy_task_is_warned_of(caplog):
     assert caplog.text.count("too easy") == 1
 
 
+@pytest.mark.parametrize("network", ["stgram", "dual_branch"])
+def test_waveform_networks_hear_the_clips(network, tmp_path):
+    """Frames are pieces of the waveform: 8000 samples as 16 of 500."""
+    draw = np.random.default_rng(0)
+    rows = toy(MACHINES[:2], 4, 0).clips
+    features = Features(draw.normal(0, 0.1, (8 * 16, 500)).astype(np.float32), np.arange(9) * 16, rows, {})
+    detector = detector_class("id_classifier")(network=network, batch_size=4, subclusters=2)
+    detector.fit(features, features.select(np.arange(8) % 2 == 0), FitContext(epochs=1))
+    detector.save(tmp_path)
+    scores = detector.score(features)
+    assert set(scores) == {"score", "log_probability", "cosine", "mahalanobis"}
+    assert all(np.isfinite(values).all() for values in scores.values())
+    np.testing.assert_array_equal(base.load(tmp_path).score(features)["score"], scores["score"])
+
+
 def test_id_classifier_needs_two_ids():
     with pytest.raises(InputError, match="only fan/00"):
         fitted("id_classifier", toy(MACHINES[:1], 20, 0))

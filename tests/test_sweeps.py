@@ -206,7 +206,7 @@ def test_seeds_alone_become_columns():
             "reference": "",
         }
     )
-    shape = tables.report_table(table, measured).set_index("machine_id")
+    shape = tables.report_table(table, measured, ["seed"]).set_index("machine_id")
     assert shape.loc["02", ["seed 0", "seed 1", "seed 2"]].tolist() == pytest.approx([0.5, 0.6, 0.7])
     assert shape.loc["mean", "mean"] == pytest.approx(0.65) and shape.loc["mean", "std"] == pytest.approx(0.1)
 

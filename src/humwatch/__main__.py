@@ -9,7 +9,8 @@ import importlib
 from humwatch import cli
 
 COMMANDS = {
-    "data": "humwatch.data_overview"
+    "data": "humwatch.data_overview",
+    "plan": "humwatch.plan",
 }  # a module with `add_arguments(parser)` and `main(args)`; its docstring is the help
 
 

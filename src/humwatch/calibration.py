@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 MACHINE = ["machine_type", "machine_id"]
+SMALLEST_VARIANCE = 1e-24  # of scores that do not differ at all
 PRIOR_CLIPS = 5  # weight of the spread of all ids in the spread of one
 
 
@@ -25,7 +26,7 @@ def standardise(scores: pd.DataFrame, held_out: pd.DataFrame, column: str) -> np
             same_type = held_out[held_out["machine_type"] == machine[0]]
             others = (same_type if len(same_type) else held_out)[column]
             mean, var = others.mean(), others.var(ddof=0)
-        result[rows] = (scores[column].to_numpy(float)[rows] - mean) / np.sqrt(max(var, np.finfo(float).tiny))
+        result[rows] = (scores[column].to_numpy(float)[rows] - mean) / np.sqrt(max(var, SMALLEST_VARIANCE))
     return result
 
 

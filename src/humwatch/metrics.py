@@ -1,6 +1,7 @@
 """Where test labels meet scores: AUC, pAUC and their intervals."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -26,11 +27,9 @@ def bootstrap_auc(labels: np.ndarray, scores: np.ndarray, samples: int, seed: in
     anomalies, normals = scores[labels == 1], scores[labels == 0]
     if not (len(anomalies) and len(normals) and np.isfinite(scores).all()):
         return np.full(samples, np.nan)
-    rng = np.random.default_rng(seed)
+    anomaly_weights, normal_weights = _bootstrap_weights(len(anomalies), len(normals), samples, seed)
     pairs = (anomalies[:, None] > normals) + 0.5 * (anomalies[:, None] == normals)  # (anomalies, normals)
-    anomaly_weights = rng.multinomial(len(anomalies), np.full(len(anomalies), 1 / len(anomalies)), samples)
-    normal_weights = rng.multinomial(len(normals), np.full(len(normals), 1 / len(normals)), samples)
-    counts = ((anomaly_weights.astype(float) @ pairs) * normal_weights).sum(axis=1)
+    counts = np.einsum("sn,sn->s", anomaly_weights @ pairs, normal_weights)
     return counts / (len(anomalies) * len(normals))
 
 
@@ -38,6 +37,14 @@ def interval(samples: np.ndarray) -> tuple[float, float]:
     """The 95 % percentile interval."""
     low, high = np.quantile(samples, [0.025, 0.975])
     return float(low), float(high)
+
+
+@lru_cache
+def _bootstrap_weights(anomalies: int, normals: int, samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each clip is drawn in each sample, (samples, clips) each; the same for every trial, so drawn once."""
+    rng = np.random.default_rng(seed)
+    drawn = [rng.multinomial(n, np.full(n, 1 / n), samples).astype(float) for n in (anomalies, normals)]
+    return drawn[0], drawn[1]
 
 
 def _area(labels: np.ndarray, scores: np.ndarray, max_fpr: float | None) -> float:

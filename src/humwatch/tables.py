@@ -118,7 +118,9 @@ def sweep_table(
     means = measured[(measured["machine_id"] == "mean") & measured["heard"]].assign(epochs=lambda t: _epochs(t))
     # Inner: a machine type without training clips has no row, in any trial.
     table = keys.merge(trained, on=list(keys)).merge(means, on=[*keys, "machine_type"])
-    parameters = [name for name in trials[0].parameters if name in table]
+    parameters = [
+        name for name in dict.fromkeys(["epochs", *(n for t in trials for n in t.parameters)]) if name in table
+    ]
     table["reference"] = ""
     for machine_type, rows in table.groupby("machine_type").groups.items():
         part = table.loc[rows]
@@ -164,51 +166,35 @@ def selected_table(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def report_table(table: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    """One sweep in the shape of a report: what varies in rows and columns, AUC in the cells.
+def report_table(table: pd.DataFrame, measured: pd.DataFrame, varied: list[str]) -> pd.DataFrame:
+    """One sweep in the shape of a report: what it varies in rows and columns, AUC in the cells.
 
-    One parameter (seeds aside): a row per value, a column per machine id, then mean, standard deviation, 95 % interval (over
-    seeds where there are several, else the bootstrap's), pAUC and seconds per epoch. Two or more: the last one's values are
-    columns of mean AUC. Seeds alone: a column per seed.
+    varied: the sweep's parameters of several values. One (seeds aside): a row per value, a column per machine id, then mean,
+    standard deviation, 95 % interval (over seeds where there are several, else the bootstrap's), pAUC and seconds per epoch.
+    Two or more: the last one's values are columns of mean AUC. Seeds alone: a column per seed.
     """
     keys = ["trial", "epochs", "score", "machine_type"]
-    fixed = {
-        "sweep",
-        "trial",
-        "machine_type",
-        *MEASURES,
-        "selected",
-        "best_by_labels",
-        "criterion",
-        "val_loss",
-        "pseudo_auc",
-    }
-    fixed |= {"seconds_per_epoch", "diverged", "reference"}
-    varied = [c for c in table if c not in fixed and table[c].nunique(dropna=False) > 1]
     free = [name for name in varied if name != "seed"]
     ids = measured[measured["heard"] & (measured["domain"] == "") & ~measured["machine_id"].isin(SUMMARIES[1:])]
     ids = ids.assign(epochs=lambda t: _epochs(t))
-    cells = table[keys].merge(ids[[*keys, "machine_id", "auc"]], on=keys)
-    by_id = cells.pivot_table(index=keys, columns="machine_id", values="auc", dropna=False).reset_index()
-    wide = table.merge(by_id, on=keys, how="left", suffixes=("", "_id"))
-    id_columns = [c for c in by_id if c not in [*keys, "mean"]]
+    by_id = ids.set_index([*keys, "machine_id"])["auc"].unstack()
+    wide = table.join(by_id, on=keys, rsuffix="_id")
     if not free:
-        shape = wide.melt(["machine_type", "seed"], [*id_columns, "mean"], "machine_id", "auc_of_id")
-        shape = shape.pivot_table(
-            index=["machine_type", "machine_id"], columns="seed", values="auc_of_id", dropna=False
-        )
+        shape = wide.set_index(["machine_type", "seed"])[[*by_id]].stack().unstack("seed")
+        shape.index.names = ["machine_type", "machine_id"]
         shape.columns = [f"seed {seed}" for seed in shape.columns]
         spread = pd.DataFrame([_spread(row) for row in shape.to_numpy()], index=shape.index)
         return pd.concat([shape, spread], axis=1).reset_index()
     if len(free) == 1:
         rows = []
-        for key, part in wide.groupby(["machine_type", free[0]], sort=True):
-            row = {"machine_type": key[0], free[0]: key[1], **part[id_columns].mean().to_dict(), **_spread(part["auc"])}
+        for key, part in wide.groupby(["machine_type", free[0]], sort=True, dropna=False):
+            of_ids = part[[c for c in by_id if c != "mean"]].mean().to_dict()
+            row = {"machine_type": key[0], free[0]: key[1], **of_ids, **_spread(part["auc"])}
             if len(part) == 1:
                 row |= {"low": part["auc_low"].iloc[0], "high": part["auc_high"].iloc[0]}
             rows.append({**row, "pauc": part["pauc"].mean(), "seconds_per_epoch": part["seconds_per_epoch"].mean()})
         return pd.DataFrame(rows)
-    shape = wide.pivot_table(index=["machine_type", *free[:-1]], columns=free[-1], values="auc", dropna=False)
+    shape = wide.groupby(["machine_type", *free], dropna=False)["auc"].mean().unstack()
     shape.columns = [f"{free[-1]} {value}" for value in shape.columns]
     return shape.reset_index()
 
@@ -221,7 +207,8 @@ def _epochs(table: pd.DataFrame) -> pd.Series:
 def _spread(values: Any) -> dict[str, float]:
     """Mean, standard deviation and the mean's 95 % interval by Student's t."""
     values = np.asarray(values, float)
-    mean, n = values.mean(), len(values)
+    values = values[np.isfinite(values)]  # diverged trials have none
+    mean, n = values.mean() if len(values) else np.nan, len(values)
     std = values.std(ddof=1) if n > 1 else np.nan
     half = scipy.stats.t.ppf(0.975, n - 1) * std / np.sqrt(n) if n > 1 else np.nan
     return {"mean": mean, "std": std, "low": mean - half, "high": mean + half}

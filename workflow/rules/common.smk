@@ -13,7 +13,7 @@ from snakemake.logging import logger
 ROOT = Path(os.path.relpath(workflow.basedir))
 sys.path.insert(0, str(ROOT / "src"))
 
-from humwatch import datasets, trials
+from humwatch import datasets, plan, trials
 from humwatch.config import validate
 from humwatch.errors import InputError
 from humwatch.files import replacing
@@ -92,7 +92,7 @@ def code(script, *modules):
     roots = [f"{SCRIPTS}/{script}.py", *(f"{ROOT}/src/humwatch/{m}.py" for m in modules)]
     files = imported_files(roots, ROOT / "src")
     lines = "".join(f"{hashlib.sha256(Path(file).read_bytes()).hexdigest()}  {file}\n" for file in files)
-    listed = Path(".snakemake/code", "+".join([script, *modules]).replace("/", ".") + ".txt")
+    listed = Path(".snakemake/code", "+".join([script, *modules]).replace(os.sep, ".") + ".txt")
     if not listed.exists() or listed.read_text() != lines:
         with replacing(listed) as temporary:
             temporary.write_text(lines)
@@ -204,6 +204,52 @@ def previous_milestone(wildcards):
     return [f"{folder}/{name}" for name in MODEL_FILES]
 
 
+
+CLIPS = plan.clip_counts(dataset, RECORDINGS, MACHINES)
+GPU = config["device"] != "cpu" and plan.has_cuda()
+
+
+def stored_mb(files):
+    """Size of feature files, which is that of their frames. Where one is still to be made, Snakemake asks again later."""
+    return sum(os.stat(file).st_size for file in files) / 1e6
+
+
+def frame_shape(trial):
+    return plan.frame_shape(config["features"][MODELS[trial].parameters["feature"]])
+
+
+def frames_of(wildcards, input):
+    return stored_mb(input.features) * 1e6 / 4 / frame_shape(wildcards.trial)[1]
+
+
+def training_seconds(trial, epochs, frames):
+    """Estimate for a model's training up to one milestone, from the one before."""
+    parameters = MODELS[trial].parameters
+    copies = config["augmentations"].get(parameters["augmentation"], {}).get("copies", 0)
+    begun = max((n for n in MILESTONES[trial] if n < epochs), default=0)
+    return plan.Training(parameters, round(frames * (copies + 1)), frame_shape(trial)[1], epochs - begun).seconds(GPU)
+
+
+def scoring_seconds(trial, frames):
+    return plan.scoring_seconds(MODELS[trial].parameters, frames, frame_shape(trial)[1])
+
+
+@lru_cache
+def group_of(scope, trial):
+    """The group of short trainings, several to a cluster job, or none. All milestones of a model are in it, or none is."""
+    clips = sum(n for (t, split, i), n in CLIPS.items() if split == "train" and scope in ("all", t, f"{t}_id_{i}"))
+    frames = clips * frame_shape(trial)[0]
+    seconds = sum(training_seconds(trial, epochs, frames) for epochs in MILESTONES[trial])
+    return "short_trainings" if seconds < plan.SHORT_SECONDS else None
+
+
+def clips_seconds(wildcards, seconds_per_clip):
+    """Of a stage that works on the clips of one machine type and split."""
+    return seconds_per_clip * sum(
+        n for (t, s, _), n in CLIPS.items() if t == wildcards.machine_type and s == wildcards.split
+    )
+
+
 def tested_scopes(scope):
     """Models whose test clips are there."""
     tested = {"all", *machine_types("test")}
@@ -221,7 +267,9 @@ SCORES = [
     f"{R}/scores/{scope}/{t.name}/epochs-{t.epochs}.parquet" for t in TRIALS for scope in SCOPES[t.parameters["scope"]]
 ]
 os.environ.update(HUMWATCH_TRAININGS=str(len(set(TRAINED))))  # what a job calls itself: 3 of 14
-SCORED_MODELS = {s.replace("/scores/", "/models/").removesuffix(".parquet") for s in SCORES}
+SCORED_MODELS = {
+    f"{R}/models/{scope}/{t.name}/epochs-{t.epochs}" for t in TRIALS for scope in SCOPES[t.parameters["scope"]]
+}
 SCORED_TYPES = [
     t for t in machine_types("test") if any(s == "all" or s.split("_id_")[0] == t for v in SCOPES.values() for s in v)
 ]

@@ -24,6 +24,7 @@ DATA = dataset["data_folder"]
 localrules:
     download,
     ground_truth,
+    unpack,
 
 
 rule download:

@@ -12,6 +12,10 @@ rule features:
     wildcard_constraints:
         feature=features_named(imported=False),
     threads: 2
+    resources:
+        mem_mb=lambda w, attempt: attempt * plan.stage_mb("features"),
+        runtime=lambda w, attempt: attempt
+        * plan.minutes(clips_seconds(w, plan.CLIP_SECONDS[config["features"][w.feature]["source"]])),
     params:
         folder=FOLDER,
         feature=lambda w: as_json(config["features"][w.feature]),

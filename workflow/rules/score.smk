@@ -15,6 +15,9 @@ rule score:
     wildcard_constraints:
         trial="(?!ensemble-)[^/]+",
     threads: 1
+    resources:
+        mem_mb=lambda w, attempt: attempt * plan.stage_mb("score"),
+        runtime=lambda w, input, attempt: attempt * plan.minutes(scoring_seconds(w.trial, frames_of(w, input))),
     params:
         model=lambda w, input: str(Path(input.model).parent),
         score=lambda w: MODELS[w.trial].parameters["score"],

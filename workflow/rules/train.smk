@@ -13,7 +13,13 @@ rule train:
         "results/{dataset}/benchmarks/train/{scope}/{trial}/epochs-{epochs}.tsv"
     wildcard_constraints:
         trial="(?!ensemble-)[^/]+",
+    group:
+        lambda w: group_of(w.scope, w.trial)
     threads: 1
+    resources:
+        gpu=int(config["device"] != "cpu"),
+        mem_mb=lambda w, input, attempt: attempt * plan.training_mb(stored_mb(input.features), GPU),
+        runtime=lambda w, input, attempt: attempt * plan.minutes(training_seconds(w.trial, int(w.epochs), frames_of(w, input))),
     params:
         detector=lambda w: MODELS[w.trial].parameters["detector"],
         hyperparameters=lambda w: as_json(MODELS[w.trial].hyperparameters),

@@ -14,7 +14,14 @@ def main(args: argparse.Namespace) -> None:
     with open(summary, newline="") as file:
         rows = list(csv.DictReader(file))
     fixed = ["machine_type", "auc_mean", "auc_std", "pauc_mean", "pauc_std", "seeds"]
-    varied = [key for key in rows[0] if key not in fixed and len({row[key] for row in rows}) > 1]
+    # What differs within one detector; parameters that only some detectors have would fill the screen.
+    by_detector: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        by_detector.setdefault(row["detector"], []).append(row)
+    varied = ["detector"] if len(by_detector) > 1 else []
+    varied += [
+        k for k in rows[0] if k not in fixed and any(len({r[k] for r in same}) > 1 for same in by_detector.values())
+    ]
     print(f"\nMean AUC and pAUC over machine ids (test labels), best first; {len(rows)} configurations")
     columns = ["machine_type", "AUC", "pAUC", "seeds", *varied]
     lines = [
@@ -27,7 +34,9 @@ def main(args: argparse.Namespace) -> None:
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     if len(lines) > LINES:
         print(f"  ... and {len(lines) - LINES} more")
-    print(f"\nTables: {args.results}/tables   Scores: {args.results}/scores   Models: {args.results}/models")
+    print(
+        f"\nReport: {args.results}/report.html   Tables: {args.results}/tables   Scores: {args.results}/scores   Models: {args.results}/models"
+    )
 
 
 def spread(row: dict[str, str], measure: str) -> str:

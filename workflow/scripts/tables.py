@@ -16,7 +16,8 @@ REFERENCE_COLUMNS = ["machine_type", "machine_ids", "method", "auc", "pauc", "so
 
 def main(args: argparse.Namespace) -> None:
     schema = yaml.safe_load(args.schema.read_text())
-    sweeps = trials.sweeps(json.loads(args.definition), schema)
+    definition = json.loads(args.definition)
+    sweeps = trials.sweeps(definition, schema)
     every = trials.unique(trial for sweep in sweeps.values() for trial in sweep)
     scopes, scores, models = json.loads(args.scopes), {}, {}
     for t in every:
@@ -44,7 +45,9 @@ def main(args: argparse.Namespace) -> None:
     for name, sweep in sweeps.items():
         by_sweep[name] = tables.sweep_table(name, sweep, auc, trained, references)
         write(by_sweep[name], args.out / "sweeps" / f"{name}.csv")
-        write(tables.report_table(by_sweep[name], auc), args.out / "sweeps" / f"{name}_report.csv")
+        grid = definition["sweeps"].get(name, {"trial": sweep})
+        varied = [key for key, values in grid.items() if len(values) > 1]
+        write(tables.report_table(by_sweep[name], auc, varied), args.out / "sweeps" / f"{name}_report.csv")
     selected = tables.selected_table(by_sweep.values())
     write(selected, args.out / "selected.csv")
     if args.references:

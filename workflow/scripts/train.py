@@ -5,6 +5,8 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from humwatch import __version__, cli
 from humwatch.detectors import base
 from humwatch.features import store
 from humwatch.files import replacing
+from humwatch.locking import claim_gpu
 from humwatch.progress import Progress
 from humwatch.scoring import score_table
 from humwatch.selection import cut_paste
@@ -25,6 +28,8 @@ LOG_COLUMNS = ["epoch", "train_loss", "val_loss", "seconds"]
 
 
 def main(args: argparse.Namespace) -> None:
+    if args.device != "cpu":
+        claim_gpu()
     features = store.read(args.features, machine_id=args.machine_id)
     held_out = split_validation(features.clips, args.validation_fraction, args.validation_seed)
     train, validation = features.select(~held_out), features.select(held_out)
@@ -39,19 +44,34 @@ def main(args: argparse.Namespace) -> None:
     }
     del features
 
-    cli.log.info("training %s", position(args.out))
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
+    cli.log.info("training %s%s", position(args.out), f", GPU {gpu}" if gpu else "")
     detector, rows = start(args, json.loads(json.dumps(made_from)))
     progress = Progress("epochs", args.epochs)
     saved = time.monotonic()
+    stopping = False
+
+    def stop(*_: object) -> None:
+        """A scheduler that takes the machine back says so some 30 s before: time for a short epoch; long ones are all saved."""
+        nonlocal stopping
+        stopping = True
+        if not args.interim or not rows or rows[-1]["seconds"] > args.save_every:
+            sys.exit(143)
+
+    signal.signal(signal.SIGTERM, stop)
 
     def report(epoch: int, row: dict[str, float]) -> None:
         nonlocal saved
         rows.append({"epoch": epoch, **row})
         progress.update(epoch, f"training loss {row['train_loss']:.4g}, validation loss {row['val_loss']:.4g}")
-        if args.interim and epoch < args.epochs and time.monotonic() - saved > args.save_every:
+        due = stopping or time.monotonic() - saved > args.save_every
+        if args.interim and epoch < args.epochs and due:
             save(args.interim / str(epoch), detector, rows, made_from)
             remove(args.interim, but=str(epoch))
             saved = time.monotonic()
+            if stopping:
+                cli.log.warning("stopped after epoch %d: the next run goes on from there", epoch)
+                sys.exit(143)
 
     device = {"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(args.device, args.device)
     masks = pd.concat([pd.read_parquet(path) for path in args.masks]) if args.masks else None

@@ -1,0 +1,352 @@
+"""A network learns to tell machine ids apart; a clip that does not look like its own id is anomalous."""
+
+import itertools
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from humwatch.detectors import knn
+from humwatch.detectors.base import BaseDetector, FitContext
+from humwatch.detectors.clip_statistics import ClipStatistics, Standardiser, machine_names, machines, one_of, similar
+from humwatch.detectors.mahalanobis import gaussian, squared_distance
+from humwatch.detectors.networks.dual_branch import DualBranch
+from humwatch.detectors.networks.heads import ArcFace, SubclusterAdaCos, mixup
+from humwatch.detectors.networks.stgram import STgramMFN
+from humwatch.errors import InputError
+from humwatch.features.store import Features
+from humwatch.training import generator_for
+
+log = logging.getLogger(__name__)
+
+KINDS = ("log_probability", "cosine", "mahalanobis")
+COMBINED = ("log_probability", "cosine", "local_density")
+SMALLEST = 1e-9
+SCORING_BATCH = 1024
+TOO_EASY = 3  # epochs
+TOO_EASY_WARNING = (
+    "all held-out clips are recognised after epoch %d: %d classes are too easy to tell apart for the network to hear much; "
+    "train on more machine types (scope all)"
+)
+
+
+@dataclass
+class Hyperparameters:
+    """network: a name in NETWORKS. transform, statistics: see ClipStatistics; they, hidden and embedding (layer sizes)
+    matter to "mlp" alone. head: "subcluster_adacos" or "arcface", to which alone margin and scale matter. mixup: the
+    probability that a clip is mixed with another. averaging: the share that the averaged weights, which are the ones
+    used, keep at each step. members: networks trained side by side.
+    """
+
+    network: str = "mlp"
+    transform: str = "auto"
+    statistics: str = "auto"
+    hidden: list[int] = field(default_factory=lambda: [256, 256])
+    embedding: int = 128
+    head: str = "subcluster_adacos"
+    subclusters: int = 16
+    margin: float = 0.5
+    scale: float = 30.0
+    mixup: float = 0.5
+    learning_rate: float = 0.001
+    weight_decay: float = 0.01
+    batch_size: int = 256
+    averaging: float = 0.99
+    members: int = 1
+
+
+class MLP(nn.Module):
+    """(batch, inputs) -> (batch, embedding)."""
+
+    def __init__(self, inputs: int, hidden: list[int], embedding: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential()
+        for size, width in itertools.pairwise([inputs, *hidden]):
+            self.layers.extend([nn.Linear(size, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()])
+        self.layers.append(nn.Linear(hidden[-1] if hidden else inputs, embedding, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class Network(NamedTuple):
+    """build: (hyper-parameters, shape of one input) -> module that embeds a batch. waveform: it hears the clip itself."""
+
+    build: Callable[[Hyperparameters, tuple[int, ...]], nn.Module]
+    waveform: bool = False
+
+
+# A new network is a line here, and its name in the config schema.
+NETWORKS = {
+    "mlp": Network(lambda p, shape: MLP(shape[0], p.hidden, p.embedding)),
+    "stgram": Network(lambda p, shape: STgramMFN(shape[0]), waveform=True),
+    "dual_branch": Network(lambda p, shape: DualBranch(shape[0]), waveform=True),
+}
+
+
+class Detector(BaseDetector):
+    """Auxiliary classification of machine ids (Giri et al. 2020; Wilkinghoff 2021, 2023; STgram-MFN, Liu et al. 2022).
+
+    All machine ids heard in training, of all types in the trial's scope, are the classes of an angular head. The more
+    there are the better: with one type's few ids the task is too easy and the embedding learns little.
+
+    Scores, each the logarithm of a distance from the clip's own id, in units of that id's held-out normal clips:
+    "log_probability", minus the log softmax of the id (mean over members); "cosine", distance to the nearest training
+    clip's embedding (the members' unit embeddings side by side); "mahalanobis", in the space of the embeddings;
+    "local_density", that of knn.Detector, on the clip statistics themselves, without the network;
+    "score", the mean of all but "mahalanobis". A clip of an id never heard gets the least over the known ids of its
+    type, or of all types if the type is new.
+
+    How this was chosen without an anomaly: leave ids out. In turn, one id of each type is taken out of training
+    altogether; its clips then are the anomalies, and are scored as if they came from each of its siblings, whose held-out
+    clips are the normal ones. The mean AUC over pairs and types ranked epochs, mixup, averaging, sub-clusters and
+    scores. It must be ids left out: those trained on are told apart perfectly. What the network learns to overlook, since
+    it tells no id, the local density still measures: together they rank above either.
+    """
+
+    Hyperparameters = Hyperparameters
+    default_score = "score"
+
+    def __init__(self, **hyperparameters: Any) -> None:
+        super().__init__(**hyperparameters)
+        self.device = "cpu"
+        self.memory: dict[str, dict[str, np.ndarray]] = {}  # what the normal clips of each machine id look like
+        p = self.hyperparameters
+        self.neighbours = (
+            None if self._network.waveform else knn.Detector(transform=p.transform, statistics=p.statistics)
+        )
+
+    def fit(self, train: Features, validation: Features, context: FitContext) -> None:
+        """Train up to `context.epochs`, going on from `self.epoch` where this detector was trained before."""
+        self.device = context.device
+        if self.epoch == 0:
+            self._prepare(train, context.seed)
+        self.memory = {}
+        for module in (self.members, self.average):
+            module.to(self.device)
+        self.optimizer.load_state_dict(self.optimizer.state_dict())  # brings the moments to the device of the weights
+        x, labels = self._inputs(train), self._labels(train)
+        x_held_out, labels_held_out = self._inputs(validation), self._labels(validation)
+        warned = False
+        for epoch in range(self.epoch + 1, context.epochs + 1):
+            begun = time.perf_counter()
+            train_loss = self._train_epoch(x, labels, generator_for(context.seed, epoch))
+            val_loss, accuracy = self._validate(x_held_out, labels_held_out)
+            self.epoch, self.diverged = epoch, not math.isfinite(train_loss)
+            seconds = time.perf_counter() - begun
+            context.report(epoch, {"train_loss": train_loss, "val_loss": val_loss, "seconds": seconds})
+            if accuracy == 1 and epoch <= TOO_EASY and not warned:
+                log.warning(TOO_EASY_WARNING, epoch, len(self.classes))
+                warned = True
+            if self.diverged:
+                return
+        self._remember(train, validation)
+        if self.neighbours:
+            self.neighbours.fit(train, validation, context)
+
+    def score(self, features: Features) -> dict[str, np.ndarray]:
+        if self.diverged:
+            return {name: np.full(len(features), np.nan) for name in ("score", *KINDS, "local_density")}
+        embeddings, log_probability = self._embed(self._inputs(features))
+        kinds = np.empty((len(features), len(KINDS)))
+        for machine, rows in machines(features.clips):
+            known = [self._kinds(m, embeddings[rows], log_probability[rows]) for m in similar(machine, self.classes)]
+            kinds[rows] = np.min(known, axis=0)
+        scores = dict(zip(KINDS, kinds.T.copy(), strict=True))
+        if self.neighbours:
+            scores["local_density"] = self.neighbours.score(features)["local_density"]
+        return {"score": np.mean([scores[name] for name in COMBINED if name in scores], axis=0), **scores}
+
+    def state(self) -> dict[str, np.ndarray]:
+        arrays = {f"average.{name}": tensor.cpu().numpy() for name, tensor in self.average.state_dict().items()}
+        for machine, memory in self.memory.items():
+            arrays |= {f"{machine}.{name}": array for name, array in memory.items()}
+        own = {"classes": np.frombuffer(json.dumps(self.classes).encode(), np.uint8), "shape": np.array(self.shape)}
+        inputs = {"mean": self.mean, "std": self.std, **self.statistics.state()}
+        neighbours = self.neighbours.state() if self.neighbours and self.memory else {}
+        return {**arrays, **own, **inputs, **{f"neighbours.{name}": array for name, array in neighbours.items()}}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        self.classes, self.shape = json.loads(state["classes"].tobytes()), tuple(state["shape"].tolist())
+        self.statistics = self._statistics()
+        self.statistics.set_state(state)
+        self.mean, self.std = state["mean"], state["std"]
+        self._build()
+        self.average.load_state_dict(_under("average.", state))
+        for key, array in state.items():
+            machine, _, name = key.rpartition(".")
+            if machine in self.classes:
+                self.memory.setdefault(machine, {})[name] = array
+        if self.neighbours and self.memory:
+            prefix = "neighbours."
+            self.neighbours.set_state({k.removeprefix(prefix): a for k, a in state.items() if k.startswith(prefix)})
+
+    def training_state(self) -> dict[str, np.ndarray]:
+        """The weights before averaging, and the optimiser's moments and step counts."""
+        weights = {f"members.{name}": tensor.cpu().numpy() for name, tensor in self.members.state_dict().items()}
+        moments = {
+            f"optimizer.{i}.{name}": tensor.cpu().numpy()
+            for i, values in self.optimizer.state_dict()["state"].items()
+            for name, tensor in values.items()
+        }
+        return weights | moments
+
+    def set_training_state(self, state: dict[str, np.ndarray]) -> None:
+        self.members.load_state_dict(_under("members.", state))
+        whole = self.optimizer.state_dict()
+        for key, tensor in _under("optimizer.", state).items():
+            i, name = key.split(".")
+            whole["state"].setdefault(int(i), {})[name] = tensor
+        self.optimizer.load_state_dict(whole)
+
+    def _statistics(self) -> ClipStatistics:
+        return ClipStatistics(self.hyperparameters.transform, self.hyperparameters.statistics)
+
+    def _prepare(self, train: Features, seed: int) -> None:
+        self.feature = train.parameters
+        self.classes = sorted(set(machine_names(train.clips)))
+        if len(self.classes) < 2:
+            raise InputError(
+                f"id_classifier tells machine ids apart, but there is only {' and '.join(self.classes) or 'none'}: "
+                "set scope to machine_type or all, or use another detector"
+            )
+        self.statistics = self._statistics()
+        self.mean = self.std = np.zeros(0)
+        if not self._network.waveform:
+            standardise = Standardiser.fit(self.statistics.fit(train)(train))
+            self.mean, self.std = standardise.mean, standardise.std
+        self.shape = tuple(self._inputs(train).shape[1:])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator_for(seed, 0).initial_seed())
+            self._build()
+
+    def _build(self) -> None:
+        p = self.hyperparameters
+        self.members = nn.ModuleList(Member(p, self.shape, len(self.classes)) for _ in range(p.members))
+        average = get_ema_multi_avg_fn(p.averaging)
+        self.average = AveragedModel(self.members, multi_avg_fn=average, use_buffers=True)
+        self.optimizer = torch.optim.AdamW(
+            self.members.parameters(), lr=p.learning_rate, weight_decay=p.weight_decay, fused=True
+        )
+
+    @property
+    def _network(self) -> Network:
+        return NETWORKS[one_of("network", self.hyperparameters.network, NETWORKS)]
+
+    def _inputs(self, features: Features) -> Tensor:
+        """What the network hears: (clips, ...) float32, without a copy of a waveform."""
+        if self._network.waveform:
+            if len(set(np.diff(features.starts))) > 1:
+                raise InputError(f"network {self.hyperparameters.network} needs clips of one length: cut or pad them")
+            return torch.from_numpy(features.values.reshape(len(features), -1))
+        vectors = Standardiser(self.mean, self.std)(self.statistics(features))
+        return torch.from_numpy(vectors.astype(np.float32))
+
+    def _labels(self, features: Features) -> Tensor:
+        number = {name: i for i, name in enumerate(self.classes)}
+        return torch.tensor([number[name] for name in machine_names(features.clips)], dtype=torch.int64)
+
+    def _train_epoch(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> float:
+        """Mean loss per clip and member. The generator is on the CPU and the only source of chance."""
+        p = self.hyperparameters
+        self.members.train()
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        order = torch.randperm(len(x), generator=generator)
+        for batch in order.tensor_split(math.ceil(len(x) / p.batch_size)):  # no last batch of one: batch norm needs two
+            inputs = x[batch].to(self.device)
+            one_hot = F.one_hot(labels[batch], len(self.classes)).float().to(self.device)
+            loss = torch.zeros((), device=self.device)
+            for member in self.members:
+                mixed, soft = mixup(inputs, one_hot, p.mixup, generator)
+                loss = loss + F.cross_entropy(member(mixed, soft), soft)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            self.average.update_parameters(self.members)
+            total += loss.detach() * len(batch)
+        return total.item() / len(x) / p.members
+
+    def _validate(self, x: Tensor, labels: Tensor) -> tuple[float, float]:
+        """Mean loss and accuracy on clips as they are."""
+        if not len(x):
+            return math.nan, math.nan
+        _, log_probability = self._embed(x)
+        accuracy = (log_probability.argmax(axis=1) == labels.numpy()).mean()
+        return -float(log_probability[np.arange(len(x)), labels].mean()), float(accuracy)
+
+    @torch.no_grad()
+    def _embed(self, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """The members' unit embeddings side by side, (clips, size), and their mean log probability, (clips, classes)."""
+        members = cast(list[Member], list(self.average.eval().module.children()))
+        embeddings, log_probabilities = [], []
+        for batch in x.split(SCORING_BATCH):
+            each = [member.network(batch.to(self.device)) for member in members]
+            logits = [member.head(e).double() for member, e in zip(members, each, strict=True)]
+            log_probabilities.append(torch.stack(logits).log_softmax(dim=2).mean(dim=0).cpu().numpy())
+            unit = torch.cat([F.normalize(e) for e in each], dim=1) / math.sqrt(len(each))
+            embeddings.append(unit.cpu().numpy())
+        return np.concatenate(embeddings), np.concatenate(log_probabilities)
+
+    def _remember(self, train: Features, validation: Features) -> None:
+        """Keep the embeddings of each machine's normal clips, and what scores its held-out ones get."""
+        embeddings, log_probability = self._embed(self._inputs(train))
+        held_out = self._embed(self._inputs(validation))
+        held_out_rows = dict(machines(validation.clips))
+        for machine, rows in machines(train.clips):
+            mean, whiten = gaussian(embeddings[rows])
+            self.memory[machine] = {"embeddings": embeddings[rows], "mean": mean, "whiten": whiten}
+            if machine in held_out_rows:
+                raw = self._raw(machine, *(part[held_out_rows[machine]] for part in held_out))
+            else:
+                raw = self._raw(machine, embeddings[rows], log_probability[rows], themselves=True)
+            std = raw.std(axis=0)
+            self.memory[machine]["normal"] = np.stack([np.median(raw, axis=0), np.where(std > 0, std, 1)])
+
+    def _kinds(self, machine: str, embeddings: np.ndarray, log_probability: np.ndarray) -> np.ndarray:
+        median, std = self.memory[machine]["normal"]
+        return (self._raw(machine, embeddings, log_probability) - median) / std
+
+    def _raw(
+        self, machine: str, embeddings: np.ndarray, log_probability: np.ndarray, themselves: bool = False
+    ) -> np.ndarray:
+        """Logarithms of the kinds of score, (clips, kinds). themselves: the clips are the remembered ones."""
+        memory = self.memory[machine]
+        distance = 1 - embeddings @ memory["embeddings"].T  # (clips, training clips)
+        if themselves and len(distance) > 1:
+            np.fill_diagonal(distance, np.inf)
+        raw = [
+            -log_probability[:, self.classes.index(machine)],
+            distance.min(axis=1),
+            squared_distance(embeddings, memory["mean"], memory["whiten"]),
+        ]
+        return np.log(np.maximum(np.column_stack(raw), SMALLEST))
+
+
+class Member(nn.Module):
+    """A network and its head: (batch, ...) -> logits (batch, classes)."""
+
+    def __init__(self, p: Hyperparameters, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.network = NETWORKS[p.network].build(p, shape)
+        with torch.no_grad():
+            size = self.network.eval()(torch.zeros(1, *shape)).shape[1]
+        if one_of("head", p.head, ("arcface", "subcluster_adacos")) == "arcface":
+            self.head: nn.Module = ArcFace(size, classes, p.margin, p.scale, p.subclusters)
+        else:
+            self.head = SubclusterAdaCos(size, classes, p.subclusters, trainable=True, fixed_scale=True)
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.head(self.network(x), labels)
+
+
+def _under(prefix: str, state: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): torch.from_numpy(a) for key, a in state.items() if key.startswith(prefix)}

@@ -1,0 +1,192 @@
+"""The workflow on a real Slurm of one node: tests/slurm/start.sh makes one, tests/slurm/stop.sh removes it.
+
+Two GPUs are pretended: Slurm hands them out and sets CUDA_VISIBLE_DEVICES, the trainings run on the CPU all the same.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import Project, tiny_config
+
+from humwatch.plan import SNAKEMAKE_MB
+
+SLURM = Path(os.environ.get("HUMWATCH_SLURM", "/tmp/humwatch-slurm"))
+CONFIG = tiny_config(trial={"hidden": [16], "latent": 2, "epochs": 400}) | {"sweeps": {"seeds": {"seed": [0, 1, 2, 3]}}}
+TABLES = ["tables/auc.csv", "tables/summary.csv", "tables/sweeps/seeds.csv"]
+
+
+def answer(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+
+
+if not shutil.which("sinfo") or "idle" not in answer("sinfo", "--noheader", "--format", "%T"):
+    pytest.skip("no idle Slurm node answers sinfo: start one with tests/slurm/start.sh", allow_module_level=True)
+
+
+def jobs(project: Project, states: str = "RUNNING,PENDING,COMPLETING") -> pd.DataFrame:
+    """The project's jobs in Slurm, with what each asked for."""
+    fields = {
+        "id": "%i",
+        "state": "%T",
+        "partition": "%P",
+        "memory": "%m",
+        "minutes": "%l",
+        "gpus": "%b",
+        "folder": "%Z",
+    }
+    lines = answer("squeue", "--noheader", f"--states={states}", "--format", "|".join(fields.values())).splitlines()
+    found = pd.DataFrame([line.split("|") for line in lines], columns=list(fields))
+    return found[found["folder"] == str(project.folder)].reset_index(drop=True)
+
+
+def start(project: Project, *arguments: str) -> subprocess.Popen:
+    if not (project.folder / "slurm").exists():
+        (project.folder / "slurm").symlink_to("profiles/slurm")
+    quick = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10", "--jobs", "4"]
+    with open(project.folder / "output.txt", "w") as output:
+        return subprocess.Popen(
+            ["snakemake", "--configfile", "config.yaml", "--profile", "slurm", *quick, *arguments],
+            cwd=project.folder,
+            env=project.environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def wait_for(condition, process: subprocess.Popen, what: str, seconds: float = 300):
+    """Until `condition()` is true; its value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert process.poll() is None and time.monotonic() < deadline, f"{what} never came"
+        time.sleep(0.1)
+    return value
+
+
+def finish(project: Project, process: subprocess.Popen) -> None:
+    code = process.wait(timeout=500)
+    assert code == 0, (project.folder / "output.txt").read_text()[-6000:]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory) -> Project:
+    """The same study on this machine alone."""
+    project = Project(tmp_path_factory.mktemp("local") / "project", CONFIG)
+    project.run(*(str((project.results / table).relative_to(project.folder)) for table in TABLES))
+    return project
+
+
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory) -> tuple[Project, pd.DataFrame, str]:
+    """The whole study on Slurm, a training cancelled and the node's slurmd restarted on the way; all jobs; that training's log."""
+    project = Project(tmp_path_factory.mktemp("slurm") / "project", CONFIG)
+    process = start(project, "--group-components", "short_trainings=2")
+
+    def training():
+        """The log of a training that has done some epochs."""
+        running = set(jobs(project, "RUNNING").query("partition == 'gpu'")["id"])
+        logs = [log for log in project.results.glob("logs/train/*/*/*.log") if "GPU" in log.read_text()]
+        return logs[0] if running and logs else None
+
+    log = wait_for(training, process, "a training")
+    time.sleep(2)
+    for job in jobs(project, "RUNNING").query("partition == 'gpu'")["id"]:
+        subprocess.run(["scancel", job], check=True)
+    interim = wait_for(lambda: list(project.results.glob("interim/*/*/*/*/model.json")), process, "the state saved")
+    first = log.read_text()
+    wait_for(lambda: jobs(project, "RUNNING").query("partition == 'gpu'")["id"].tolist(), process, "the next try")
+    os.kill(int((SLURM / "run/slurmd.pid").read_text()), signal.SIGTERM)
+    time.sleep(3)
+    subprocess.run(["slurmd", "-N", os.uname().nodename.split(".")[0]], check=True)
+    finish(project, process)
+    assert interim
+    return project, jobs(project, "all"), first
+
+
+def test_tables_are_those_of_a_local_run(disturbed, local):
+    project = disturbed[0]
+    for table in TABLES:
+        assert (project.results / table).read_bytes() == (local.results / table).read_bytes()
+    assert (project.results / "report.html").exists()
+
+
+def test_cancelled_training_continued(disturbed, local):
+    """It saved on SIGTERM, went on from there, and became the model that an undisturbed training makes."""
+    project, _, first = disturbed
+    assert re.search(r"stopped after epoch \d+: the next run goes on from there", first)
+    continued = [
+        log for log in project.results.glob("logs/train/*/*/*.log") if "going on from epoch" in log.read_text()
+    ]
+    assert continued
+    models = sorted(
+        path.relative_to(project.results) for path in project.results.glob("models/*/*/*/model.safetensors")
+    )
+    assert len(models) == 4
+    for model in models:
+        assert (project.results / model).read_bytes() == (local.results / model).read_bytes()
+    assert not list(project.results.glob("interim/*/*/*"))
+
+
+def test_one_gpu_each(disturbed):
+    """Every training saw exactly one GPU; no two that ran at the same time saw the same one."""
+    times = []
+    for log in disturbed[0].results.glob("logs/train/*/*/*.log"):
+        lines = log.read_text().splitlines()
+        gpu = re.search(r"training \d+ of 4, GPU (\d+)$", lines[0])
+        assert gpu, f"{log} names no GPU, or several: {lines[0]}"
+        begun, ended = (datetime.strptime(line[:8], "%H:%M:%S") for line in (lines[0], lines[-1]))
+        times.append((gpu[1], begun, ended))
+    assert {gpu for gpu, *_ in times} <= {"0", "1"}
+    for gpu in ("0", "1"):
+        spans = sorted((begun, ended) for g, begun, ended in times if g == gpu)
+        assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False)), spans
+
+
+def test_what_jobs_asked_for(disturbed):
+    """Trainings, two to a job, went to the GPU partition with a GPU, the others to the CPU partition; a retry got more memory."""
+    _, asked, _ = disturbed
+    trainings, others = asked[asked["partition"] == "gpu"], asked[asked["partition"] == "cpu"]
+    memory = trainings["memory"].str.rstrip("M").astype(int)
+    cancelled = trainings["state"] == "CANCELLED"
+    assert (~cancelled).sum() == 2 and cancelled.any()
+    assert memory[~cancelled].max() == 2 * memory[cancelled].max()
+    assert (
+        len(others) == 2 + 2 + 2 + 4 + 2
+    )  # demo, clip tables, features, scores, figures and report; tables are made here
+    assert set(others["state"]) == {"COMPLETED"}
+
+
+def test_requests_fit_measurements(disturbed):
+    """What the rules ask for is no less than what `benchmark:` measured, and at most twice as much."""
+    project, asked, _ = disturbed
+    memory = asked["memory"].str.rstrip("M").astype(int)
+    for stage, minutes in (("features", 6), ("score", 6), ("train", None)):
+        measured = pd.concat(
+            pd.read_csv(path, sep="\t", na_values="-")
+            for path in (project.results / "benchmarks" / stage).rglob("*.tsv")
+        )
+        rows = asked["partition"] == ("gpu" if stage == "train" else "cpu")
+        requests = {m - SNAKEMAKE_MB for m in memory[rows & (asked["state"] != "CANCELLED")]}
+        assert any(measured["max_rss"].max() <= m <= 2 * measured["max_rss"].max() for m in requests), (stage, requests)
+        assert minutes is None or measured["s"].max() <= 60 * minutes
+
+
+def test_interrupt_leaves_no_job(local, tmp_path):
+    project = local.copy(tmp_path / "project")
+    project.configure(CONFIG | {"sweeps": {"seeds": {"seed": [0, 1, 2, 3, 4, 5]}}})
+    process = start(project)
+    wait_for(lambda: len(jobs(project, "RUNNING")), process, "a job")
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(timeout=120) != 0
+    deadline = time.monotonic() + 30
+    while len(jobs(project)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert jobs(project).empty

@@ -1,0 +1,30 @@
+"""Every detector of the schema goes through the same rules, sweeps and tables."""
+
+import numpy as np
+import pandas as pd
+import yaml
+from conftest import ROOT, Project, tiny_config
+
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+DETECTORS = sorted(SCHEMA["$defs"]["detectors"])
+
+
+def test_all_detectors_in_one_sweep(tmp_path):
+    project = Project(
+        tmp_path / "project",
+        tiny_config(
+            dataset={"name": "all", "source": "demo", "size": "small"},
+            trial={"epochs": 1},
+            detectors={"vae": {"hidden": [16], "latent": 2}, "id_classifier": {"hidden": [16], "embedding": 8}},
+            sweeps={"detectors": {"detector": DETECTORS}},
+            ensembles={"all": [{"detector": DETECTORS}]},
+        ),
+    )
+    project.run()
+    table = pd.read_csv(project.results / "tables/sweeps/detectors.csv")
+    assert sorted(table["detector"]) == DETECTORS
+    assert table["auc"].notna().all() and table["selected"].sum() == 1 and (table["criterion"] == "pseudo_auc").all()
+    for path in project.results.glob("scores/slider/*/epochs-*.parquet"):
+        scores = pd.read_parquet(path)
+        assert len(scores) == 18 and np.isfinite(scores["score"]).all()
+    assert len(list(project.results.glob("scores/slider/*/epochs-*.parquet"))) == len(DETECTORS) + 1
