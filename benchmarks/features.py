@@ -55,7 +55,9 @@ def main(args: argparse.Namespace) -> None:
             sides = {
                 "librosa, one core": lambda f=folder / suffix, t=table: librosa_loop(f, t, folder / "a.parquet"),
                 "humwatch, one core": lambda f=folder / suffix, t=table: ours(f, t, folder / "b.parquet", 1),
-                f"humwatch, {cores} cores": lambda f=folder / suffix, t=table: ours(f, t, folder / "b.parquet", cores),
+                f"humwatch, {cores} cores": lambda f=folder / suffix, t=table, n=cores: ours(
+                    f, t, folder / "b.parquet", n
+                ),
             }
             times: dict[str, list[float]] = {side: [] for side in sides}
             for repeat in range(args.repeats + 1):

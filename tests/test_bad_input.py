@@ -1,5 +1,6 @@
 """Bad input ends in one sentence that names the file or key, exit code 1, no traceback, and loses nothing."""
 
+import json
 import subprocess
 import sys
 
@@ -31,7 +32,7 @@ def script(name: str, *arguments, ok: bool = False) -> str:
 
 
 def clips(folder, split, out, *arguments, ok=False):
-    dataset = '{"source": "directory", "path": "%s"}' % folder
+    dataset = json.dumps({"source": "directory", "path": str(folder)})
     return script(
         "clips", "--dataset", dataset, "--machine-type", "slider", "--split", split, "--out", out, *arguments, ok=ok
     )

@@ -1,5 +1,7 @@
 """Autoencoder and IDNN: the published networks, and what they have in common."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -16,10 +18,10 @@ SMALL = {
 
 
 def test_parameters_of_the_official_baseline():
-    """Dense layers as published; 269,992 parameters with those of batch normalisation, as Keras counts those that train and not."""
+    """Dense layers as published: 269,992 parameters, running averages of batch normalisation counted, as Keras does."""
     network = autoencoder.Autoencoder(640, [128] * 4, 8)
     sizes = [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640]
-    dense = sum(a * b + b for a, b in zip(sizes, sizes[1:], strict=False))
+    dense = sum(a * b + b for a, b in itertools.pairwise(sizes))
     normalisation = sum(4 * size for size in sizes[1:-1])
     assert dense + normalisation == 269_992
     buffers = sum(b.numel() for name, b in network.named_buffers() if "running" in name)

@@ -38,7 +38,7 @@ def combine(members: list[tuple[pd.DataFrame, pd.DataFrame, str]]) -> tuple[pd.D
     """
     combined = []
     for which in (0, 1):
-        base = members[0][which]
+        base: pd.DataFrame = (members[0][0], members[0][1])[which]
         keys = [c for c in (*MACHINE, "clip", "split", "label", "domain", "heard", "pseudo") if c in base]
         table = base[keys].copy()
         order = ["clip", "pseudo"] if which else ["clip"]

@@ -29,7 +29,7 @@ def auc_table(
     """A row per trial, machine type and machine id, then rows `mean` (over ids), `pooled` (all ids in one ranking), and
     `pooled_standardised` (the same, with scores standardised per id by held-out normal clips).
 
-    score_files, held_out_files: trial key "name/epochs" -> its files. Machine ids that had no training clips (`heard` False) have a
+    score_files, held_out_files: trial key "name/epochs" -> its files. Machine ids without training clips (`heard` False) have a
     mean and a pooled row of their own. Intervals: 95 %, stratified bootstrap. Where clips have a domain, the same rows follow
     for each domain: its normal clips against the anomalies of all domains, as DCASE 2022 to 2025 measure it.
     """

@@ -34,9 +34,9 @@ def main(args: argparse.Namespace) -> None:
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     if len(lines) > LINES:
         print(f"  ... and {len(lines) - LINES} more")
-    print(
-        f"\nReport: {args.results}/report.html   Tables: {args.results}/tables   Scores: {args.results}/scores   Models: {args.results}/models"
-    )
+    places = {"Report": "report.html", "Tables": "tables", "Scores": "scores", "Models": "models"}
+    print("
+" + "   ".join(f"{what}: {args.results / place}" for what, place in places.items()))
 
 
 def spread(row: dict[str, str], measure: str) -> str:

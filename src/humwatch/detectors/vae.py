@@ -4,6 +4,7 @@ Kingma & Welling 2014, "Auto-Encoding Variational Bayes" (arXiv 1312.6114). Size
 of the course baseline for DCASE 2020 Task 2. Scores use the mean of the latent code, so that they are not random.
 """
 
+import itertools
 from dataclasses import dataclass, field
 
 import torch
@@ -85,5 +86,5 @@ class Detector(ReconstructionDetector):
 
 
 def _dense(sizes: list[int]) -> nn.Sequential:
-    layers = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.ReLU())]
+    layers = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(*layers)
