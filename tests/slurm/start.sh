@@ -9,7 +9,11 @@ if sinfo --noheader 2>/dev/null | grep -q .; then
     echo "a Slurm is running already"
     exit 0
 fi
-if ! command -v slurmctld slurmd munged sbatch >/dev/null; then
+if [ -e /etc/slurm/slurm.conf ] && ! grep -q '^ClusterName=humwatch$' /etc/slurm/slurm.conf; then
+    echo "this machine belongs to another Slurm: its /etc/slurm/slurm.conf is left alone" >&2
+    exit 1
+fi
+if ! dpkg --status slurmctld slurmd slurm-client munge >/dev/null 2>&1; then
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge
 fi

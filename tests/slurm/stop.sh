@@ -7,4 +7,4 @@ scancel --state=PENDING,RUNNING --user=root 2>/dev/null
 for daemon in slurmd slurmctld munged; do
     if [ -f "$S/run/$daemon.pid" ]; then kill "$(cat "$S/run/$daemon.pid")"; fi
 done
-rm -f /etc/slurm/slurm.conf /etc/slurm/gres.conf
+rm -rf /etc/slurm/slurm.conf /etc/slurm/gres.conf "$S"

@@ -19,7 +19,7 @@ from conftest import Project, tiny_config
 from humwatch.plan import SNAKEMAKE_MB
 
 SLURM = Path(os.environ.get("HUMWATCH_SLURM", "/tmp/humwatch-slurm"))
-CONFIG = tiny_config(trial={"hidden": [16], "latent": 2, "epochs": 400}) | {"sweeps": {"seeds": {"seed": [0, 1, 2, 3]}}}
+CONFIG = tiny_config(trial={"hidden": [16], "latent": 2, "epochs": 600}) | {"sweeps": {"seeds": {"seed": [0, 1, 2, 3]}}}
 TABLES = ["tables/auc.csv", "tables/summary.csv", "tables/sweeps/seeds.csv"]
 
 
@@ -66,7 +66,9 @@ def wait_for(condition, process: subprocess.Popen, what: str, seconds: float = 3
     """Until `condition()` is true; its value."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert process.poll() is None and time.monotonic() < deadline, f"{what} never came"
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.send_signal(signal.SIGINT)  # and its jobs go
+            raise AssertionError(f"{what} never came")
         time.sleep(0.1)
     return value
 
@@ -90,24 +92,19 @@ def disturbed(tmp_path_factory) -> tuple[Project, pd.DataFrame, str]:
     project = Project(tmp_path_factory.mktemp("slurm") / "project", CONFIG)
     process = start(project, "--group-components", "short_trainings=2")
 
-    def training():
-        """The log of a training that has done some epochs."""
-        running = set(jobs(project, "RUNNING").query("partition == 'gpu'")["id"])
-        logs = [log for log in project.results.glob("logs/train/*/*/*.log") if "GPU" in log.read_text()]
-        return logs[0] if running and logs else None
+    def log_with(line: str) -> Path | None:
+        logs = project.results.glob("logs/train/*/*/*.log")
+        return next((log for log in logs if line in log.read_text()), None)
 
-    log = wait_for(training, process, "a training")
-    time.sleep(2)
+    wait_for(lambda: log_with("epochs: "), process, "a training")
     for job in jobs(project, "RUNNING").query("partition == 'gpu'")["id"]:
         subprocess.run(["scancel", job], check=True)
-    interim = wait_for(lambda: list(project.results.glob("interim/*/*/*/*/model.json")), process, "the state saved")
-    first = log.read_text()
+    first = wait_for(lambda: log_with("stopped after epoch"), process, "the state saved", 20).read_text()
     wait_for(lambda: jobs(project, "RUNNING").query("partition == 'gpu'")["id"].tolist(), process, "the next try")
     os.kill(int((SLURM / "run/slurmd.pid").read_text()), signal.SIGTERM)
     time.sleep(3)
     subprocess.run(["slurmd", "-N", os.uname().nodename.split(".")[0]], check=True)
     finish(project, process)
-    assert interim
     return project, jobs(project, "all"), first
 
 

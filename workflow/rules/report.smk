@@ -37,6 +37,7 @@ rule figures:
         logs=sorted(f"{folder}/log.csv" for folder in SCORED_MODELS),
         code=code("figures"),
     output:
+        listed="results/{dataset}/figures/figures.txt",
         sweeps=report(
             directory("results/{dataset}/figures/sweeps"),
             patterns=["{sweep}.svg"],
@@ -87,7 +88,7 @@ rule report:
     input:
         clips="results/{dataset}/clips.parquet",
         tables=rules.tables.output,
-        figures=rules.figures.output,
+        figures=rules.figures.output.listed,
         scores=DETAIL_SCORES,
         features=DETAIL_FEATURES,
         models=DETAIL_MODELS,

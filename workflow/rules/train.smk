@@ -17,7 +17,7 @@ rule train:
         lambda w: group_of(w.scope, w.trial)
     threads: 1
     resources:
-        gpu=int(config["device"] != "cpu"),
+        gpu=lambda w: None if config["device"] == "cpu" else 1,
         mem_mb=lambda w, input, attempt: attempt * plan.training_mb(stored_mb(input.features), GPU),
         runtime=lambda w, input, attempt: attempt * plan.minutes(training_seconds(w.trial, int(w.epochs), frames_of(w, input))),
     params:

@@ -1,6 +1,7 @@
 """Draw the figures of a finished run: every sweep's, and those of the trial that the first sweep chose without labels."""
 
 import argparse
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pandas as pd
 
 from humwatch import augment, cli, figures
 from humwatch.augment import SpecAugment
+from humwatch.files import replacing
 from humwatch.results import Results, chosen, feature_of, scale_of
 
 FOLDERS = ["sweeps", "training", "trial", "clips"]
@@ -44,6 +46,13 @@ def main(args: argparse.Namespace) -> None:
             )
         if np.isfinite(scores["score"]).any():
             draw_spectrograms(args, results, row, feature_of(row, tables[first]), scores, footer)
+    # What the report depends on: folders cannot be compared by content, this file can.
+    drawn = sorted(
+        path for folder in FOLDERS for path in (args.out / folder).iterdir() if path.suffix in (".svg", ".png")
+    )
+    with replacing(args.out / "figures.txt") as temporary:
+        lines = (f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(args.out)}\n" for p in drawn)
+        temporary.write_text("".join(lines))
 
 
 def draw_spectrograms(

@@ -35,8 +35,7 @@ def main(args: argparse.Namespace) -> None:
     if len(lines) > LINES:
         print(f"  ... and {len(lines) - LINES} more")
     places = {"Report": "report.html", "Tables": "tables", "Scores": "scores", "Models": "models"}
-    print("
-" + "   ".join(f"{what}: {args.results / place}" for what, place in places.items()))
+    print("\n" + "   ".join(f"{what}: {args.results / place}" for what, place in places.items()))
 
 
 def spread(row: dict[str, str], measure: str) -> str:
