@@ -1,4 +1,7 @@
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: threads would fight for the cores
+
 import re
 import shutil
 import subprocess
