@@ -25,6 +25,18 @@ def test_bootstrap_against_plain_resampling():
     np.testing.assert_array_equal(drawn, metrics.bootstrap_auc(labels, scores, 2000, 1))
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_areas_are_those_of_scikit_learn(seed):
+    """Few and many clips of either class, with and without ties."""
+    rng = np.random.default_rng(seed)
+    normals, anomalies = rng.integers(1, 60, 2)
+    labels = rng.permutation(np.repeat([0, 1], [normals, anomalies]))
+    scores = rng.normal(size=len(labels)) + labels * rng.normal()
+    scores = scores.round(seed % 3) if seed % 4 else scores
+    assert metrics.auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    assert metrics.pauc(labels, scores) == pytest.approx(roc_auc_score(labels, scores, max_fpr=0.1), abs=1e-12)
+
+
 def test_bootstrap_counts_ties_as_half():
     labels = np.array([0, 0, 1, 1])
     assert metrics.bootstrap_auc(labels, np.ones(4), 20, 0).tolist() == [0.5] * 20

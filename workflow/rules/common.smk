@@ -204,7 +204,6 @@ def previous_milestone(wildcards):
     return [f"{folder}/{name}" for name in MODEL_FILES]
 
 
-
 CLIPS = plan.clip_counts(dataset, RECORDINGS, MACHINES)
 GPU = config["device"] != "cpu" and plan.has_cuda()
 

@@ -8,11 +8,10 @@ DETAIL_DETECTORS = sorted(
     {t.parameters["detector"] for t in DETAIL if "feature" in t.parameters}
 )  # ensembles have none
 DETAIL_MODELS = sorted(
-    f"{R}/models/{s}/{t.name}/epochs-{t.epochs}/{name}"
+    f"{R}/models/{s}/{t.name}/epochs-{t.epochs}/model.json"  # written with the model's other files, the last of them
     for t in DETAIL
     if "feature" in t.parameters
     for s in SCOPES[t.parameters["scope"]]
-    for name in MODEL_FILES
 )
 DETAIL_SCORES = sorted({f"{R}/scores/{place}.parquet" for place in DETAIL_PLACES})
 DETAIL_FEATURES = [

@@ -19,7 +19,8 @@ rule train:
     resources:
         gpu=lambda w: None if config["device"] == "cpu" else 1,
         mem_mb=lambda w, input, attempt: attempt * plan.training_mb(stored_mb(input.features), GPU),
-        runtime=lambda w, input, attempt: attempt * plan.minutes(training_seconds(w.trial, int(w.epochs), frames_of(w, input))),
+        runtime=lambda w, input, attempt: attempt
+        * plan.minutes(training_seconds(w.trial, int(w.epochs), frames_of(w, input))),
     params:
         detector=lambda w: MODELS[w.trial].parameters["detector"],
         hyperparameters=lambda w: as_json(MODELS[w.trial].hyperparameters),
