@@ -38,7 +38,8 @@ class Windows:
         before = np.concatenate([[0], np.cumsum(self.per_clip)[:-1]])
         first = np.arange(self.per_clip.sum()) + np.repeat(features.starts[:-1] - before, self.per_clip)
         self.first = torch.from_numpy(first).to(device)  # (windows,) first frame of each window
-        values = torch.from_numpy(features.values).to(device)
+        # The store's row groups are read-only views of a file; torch wants its own memory.
+        values = torch.from_numpy(np.require(features.values, requirements="W")).to(device)
         bins = values.shape[1]
         rows = max(len(values) - window + 1, 0)
         self.view = values.as_strided((rows, window * bins), (bins, 1))  # overlapping rows, no copy
