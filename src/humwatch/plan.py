@@ -29,7 +29,7 @@ from humwatch.errors import InputError
 STAGE_MB = {"train": 600, "score": 550, "features": 400}  # peak memory of a stage's process; a training's frames apart
 SNAKEMAKE_MB = 300  # the two Snakemakes, one in the other, that a cluster job runs in
 COPIES = 2.2  # how often a training holds the frames of its clips: as read, and split into training and validation
-START_SECONDS = 6.0  # Python, the libraries, the first batch
+START_SECONDS = 5.0  # Python, the libraries, the first batch
 CLIP_SECONDS = {"logmel": 0.004, "modspec": 0.010, "waveform": 0.002}  # of a ten-second clip, read and written
 CHECK_SECONDS, DEMO_SECONDS = 0.001, 0.03  # a clip, opened and checked; a clip, generated
 WINDOW_SECONDS = 10e-6  # to gather and scale a window
