@@ -41,7 +41,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,sched_min_interval=100000,bf_interval=1,batch_sched_delay=0
 SwitchType=switch/none
 ReturnToService=2
-MinJobAge=300
+MinJobAge=3600
 KillWait=5
 StateSaveLocation=$S/state
 SlurmdSpoolDir=$S/spool
