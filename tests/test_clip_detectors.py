@@ -262,7 +262,7 @@ def test_statistics_flatten_few_frames_and_summarise_many():
 def test_training_that_goes_on_ends_where_a_straight_one_does(tmp_path):
     straight = fitted("id_classifier", epochs=4)
     fitted("id_classifier", epochs=2).save(tmp_path)
-    went_on = base.load(tmp_path)
+    went_on = base.load(tmp_path, to_train=True)
     went_on.fit(toy(MACHINES, 60, 0), toy(MACHINES, 15, 1), FitContext(epochs=4))
     assert straight.state().keys() == went_on.state().keys()
     for key, array in straight.state().items():

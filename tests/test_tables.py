@@ -60,13 +60,15 @@ def trial(seed=0, score="mean"):
     return Trial(f"vae_seed-{seed}", parameters)
 
 
-def held_out(folder, trials=("vae_seed-0",)):
-    """Held-out scores of two ids with different level."""
+def models(folder, trials=("vae_seed-0",)):
+    """Model folders of one type: held-out scores of two ids with different level, a log of two epochs."""
     rng = np.random.default_rng(5)
     rows = pd.DataFrame({"machine_id": np.repeat(["00", "02"], 40), "machine_type": "slider", "pseudo": False})
     rows["mean"], rows["std"] = rng.normal(size=80), rng.normal(size=80)
-    rows.to_parquet(folder / "held_out.parquet", index=False)
-    return {f"{trial}/5": [folder / "held_out.parquet"] for trial in trials}
+    rows.to_parquet(folder / "validation.parquet", index=False)
+    (folder / "log.csv").write_text("epoch,train_loss,val_loss,seconds\n1,3,4,1\n2,2,3,2\n")
+    (folder / "model.json").write_text('{"diverged": false}')
+    return {f"{trial}/5": {"slider": [folder]} for trial in trials}
 
 
 def score_file(path, seed=0, ids=("00", "02"), heard=("00", "02"), labelled=True):
@@ -84,7 +86,7 @@ def score_file(path, seed=0, ids=("00", "02"), heard=("00", "02"), labelled=True
 
 def test_auc_table_against_scikit_learn(tmp_path):
     scores = score_file(tmp_path / "a.parquet", ids=("00", "02", "04"), heard=("00", "02"))
-    table = tables.auc_table([trial()], {"vae_seed-0/5": [tmp_path / "a.parquet"]}, held_out(tmp_path), 200, 0)
+    table, trained = tables.measure([trial()], {"vae_seed-0/5": [tmp_path / "a.parquet"]}, models(tmp_path), 200, 0)
     rows = table.set_index(["heard", "machine_id"])
     by_id = {}
     for machine_id, clips in scores.groupby("machine_id"):
@@ -96,6 +98,7 @@ def test_auc_table_against_scikit_learn(tmp_path):
         assert (row["n_normal"], row["n_anomaly"]) == ((label == 0).sum(), (label == 1).sum())
     assert rows.loc[True, "mean"]["auc"] == pytest.approx((by_id["00"][0] + by_id["02"][0]) / 2)
     assert rows.loc[False, "mean"]["auc"] == pytest.approx(by_id["04"][0])
+    assert trained[["val_loss", "seconds_per_epoch", "diverged"]].to_numpy().tolist() == [[3, 1.5, False]]
     heard = scores[scores["heard"]]
     assert rows.loc[True, "pooled"]["pauc"] == pytest.approx(
         roc_auc_score(heard["label"].astype(int), heard["mean"], max_fpr=0.1)
@@ -104,7 +107,7 @@ def test_auc_table_against_scikit_learn(tmp_path):
 
 def test_unlabelled_set_has_a_note_and_no_auc(tmp_path):
     score_file(tmp_path / "a.parquet", labelled=False)
-    table = tables.auc_table([trial()], {"vae_seed-0/5": [tmp_path / "a.parquet"]}, held_out(tmp_path), 50, 0)
+    table, _ = tables.measure([trial()], {"vae_seed-0/5": [tmp_path / "a.parquet"]}, models(tmp_path), 50, 0)
     assert table["auc"].isna().all() and (table["note"] == tables.NOTE_UNLABELLED).all()
 
 
@@ -114,7 +117,7 @@ def test_summary_over_seeds(tmp_path):
         score_file(tmp_path / f"{seed}.parquet", seed)
         files[f"vae_seed-{seed}/5"] = [tmp_path / f"{seed}.parquet"]
     trials = [trial(seed, score) for seed in range(3) for score in ("std", "mean")]
-    table = tables.auc_table(trials, files, held_out(tmp_path, [f"vae_seed-{s}" for s in range(3)]), 50, 0)
+    table, _ = tables.measure(trials, files, models(tmp_path, [f"vae_seed-{s}" for s in range(3)]), 50, 0)
     summary = tables.summary_table(table)
     assert summary["score"].tolist() == ["mean", "std"] and summary["seeds"].tolist() == [3, 3]
     means = table[(table["machine_id"] == "mean") & (table["score"] == "mean")]["auc"]

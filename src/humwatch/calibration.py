@@ -8,25 +8,34 @@ SMALLEST_VARIANCE = 1e-24  # of scores that do not differ at all
 PRIOR_CLIPS = 5  # weight of the spread of all ids in the spread of one
 
 
+def rows_by(clips: pd.DataFrame, columns: list[str]) -> dict[tuple, np.ndarray]:
+    """Row numbers of each combination of values, sorted; what groupby(columns).indices gives, in a tenth of its time."""
+    rows: dict[tuple, list[int]] = {}
+    for i, key in enumerate(zip(*(clips[column].to_numpy(object) for column in columns), strict=True)):
+        rows.setdefault(key, []).append(i)
+    return {key: np.array(rows[key]) for key in sorted(rows)}
+
+
 def standardise(scores: pd.DataFrame, held_out: pd.DataFrame, column: str) -> np.ndarray:
     """(score - mean) / deviation of the held-out normal clips of the same machine id: (clips,) float64.
 
     An id's variance is drawn towards that of all ids within (weight of 5 clips), since few clips are held out. Ids without any
     are standardised by all held-out clips of their machine type, or else of all types.
     """
-    by_id = held_out.groupby(MACHINE)[column].agg(["mean", "var", "size"])
-    freedom = (by_id["size"] - 1).clip(lower=0)
-    within = (by_id["var"].fillna(0) * freedom).sum() / max(freedom.sum(), 1)
-    variance = (by_id["var"].fillna(0) * freedom + within * PRIOR_CLIPS) / (freedom + PRIOR_CLIPS)
+    values, normal = scores[column].to_numpy(float), held_out[column].to_numpy(float)
+    known = {machine: normal[rows] for machine, rows in rows_by(held_out, MACHINE).items()}
+    squares = {machine: np.square(own - own.mean()).sum() for machine, own in known.items()}
+    within = sum(squares.values()) / max(sum(len(own) - 1 for own in known.values()), 1)
     result = np.empty(len(scores))
-    for machine, rows in scores.groupby(MACHINE).indices.items():
-        if machine in by_id.index:
-            mean, var = by_id.loc[machine, "mean"], variance.loc[machine]
+    for machine, rows in rows_by(scores, MACHINE).items():
+        if machine in known:
+            mean, freedom = known[machine].mean(), len(known[machine]) - 1
+            variance = (squares[machine] + within * PRIOR_CLIPS) / (freedom + PRIOR_CLIPS)
         else:
-            same_type = held_out[held_out["machine_type"] == machine[0]]
-            others = (same_type if len(same_type) else held_out)[column]
-            mean, var = others.mean(), others.var(ddof=0)
-        result[rows] = (scores[column].to_numpy(float)[rows] - mean) / np.sqrt(max(var, SMALLEST_VARIANCE))
+            same_type = [own for (machine_type, _), own in known.items() if machine_type == machine[0]]
+            others = np.concatenate(same_type) if same_type else normal
+            mean, variance = others.mean(), others.var()
+        result[rows] = (values[rows] - mean) / np.sqrt(max(variance, SMALLEST_VARIANCE))
     return result
 
 

@@ -17,7 +17,7 @@ def comparison_table(
 ) -> pd.DataFrame:
     """A row per machine type, set of machine ids and method, best first within a set; then the challenge's average over types.
 
-    measured: tables.auc_table. trials: (trial, epochs, score) of those to compare. references: machine_type, machine_ids
+    measured: tables.measure's first. trials: (trial, epochs, score) of those to compare. references: machine_type, machine_ids
     (separated by spaces), method, auc, pauc, source; a method with a row per id has a mean over any of these ids. Sets:
     development, evaluation, course, and each id that somebody published. Only sets all of whose ids were measured.
     """

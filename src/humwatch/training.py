@@ -5,6 +5,7 @@ goes on from its saved state ends in the same bytes as one that never stopped.
 """
 
 import hashlib
+import inspect
 import math
 import time
 from collections.abc import Callable
@@ -18,6 +19,10 @@ from humwatch.windows import Windows
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Generator | None], torch.Tensor]
 VALIDATION_BATCH = 2048
+
+# These methods keep torch.compile out, and import all its machinery to do so: more than a second, in every job.
+for _name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+    setattr(torch.optim.Optimizer, _name, inspect.unwrap(getattr(torch.optim.Optimizer, _name)))
 
 
 def split_validation(clips: pd.DataFrame, fraction: float, seed: int) -> np.ndarray:

@@ -32,12 +32,7 @@ def main(args: argparse.Namespace) -> None:
             ]
             for machine_type in args.machine_types
         }
-    held_out = {
-        key: [folder / "validation.parquet" for folder in dict.fromkeys(f for fs in by_type.values() for f in fs)]
-        for key, by_type in models.items()
-    }
-    auc = tables.auc_table(every, scores, held_out, args.bootstrap_samples, args.bootstrap_seed)
-    trained = tables.training_table(every, models)
+    auc, trained = tables.measure(every, scores, models, args.bootstrap_samples, args.bootstrap_seed)
     references = pd.read_csv(args.references, dtype=str) if args.references else pd.DataFrame(columns=REFERENCE_COLUMNS)
     write(auc, args.out / "auc.csv")
     write(tables.summary_table(auc), args.out / "summary.csv")

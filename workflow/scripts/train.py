@@ -106,9 +106,9 @@ def start(args: argparse.Namespace, made_from: dict) -> tuple[base.BaseDetector,
         made = base.description(whole.parent)
         if all(made.get(key) == value for key, value in made_from.items()) and made["epoch"] < args.epochs:
             cli.log.info("going on from epoch %d of an interrupted training", made["epoch"])
-            return base.load(whole.parent), read_log(whole.parent)
+            return base.load(whole.parent, to_train=True), read_log(whole.parent)
     if args.continue_from:
-        return base.load(args.continue_from), read_log(args.continue_from)
+        return base.load(args.continue_from, to_train=True), read_log(args.continue_from)
     return detector, []
 
 

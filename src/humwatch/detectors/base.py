@@ -108,13 +108,14 @@ def detector_class(name: str) -> type[BaseDetector]:
         raise InputError(f"trial.detector is {name!r}: there is no src/humwatch/detectors/{name}.py") from None
 
 
-def load(folder: Path) -> BaseDetector:
-    """A detector that was saved in `folder`, ready to score or to be fitted further."""
+def load(folder: Path, to_train: bool = False) -> BaseDetector:
+    """A detector that was saved in `folder`, ready to score; `to_train`: ready to be fitted further as well."""
     made = description(folder)
     detector = detector_class(made["detector"])(**made["hyperparameters"])
     detector.feature, detector.epoch, detector.diverged = made["feature"], made["epoch"], made["diverged"]
     detector.set_state(_arrays(folder / "model.safetensors"))
-    detector.set_training_state(_arrays(folder / "training.safetensors"))
+    if to_train:
+        detector.set_training_state(_arrays(folder / "training.safetensors"))
     return detector
 
 

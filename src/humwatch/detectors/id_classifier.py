@@ -119,6 +119,7 @@ class Detector(BaseDetector):
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
         self.device = "cpu"
+        self.optimizer: Any = None  # torch.optim.AdamW, once there is something to train
         self.memory: dict[str, dict[str, np.ndarray]] = {}  # what the normal clips of each machine id look like
         p = self.hyperparameters
         self.neighbours = (
@@ -133,6 +134,8 @@ class Detector(BaseDetector):
         self.memory = {}
         for module in (self.members, self.average):
             module.to(self.device)
+        if self.optimizer is None:
+            self.optimizer = self._new_optimizer()
         self.optimizer.load_state_dict(self.optimizer.state_dict())  # brings the moments to the device of the weights
         x, labels = self._inputs(train), self._labels(train)
         x_held_out, labels_held_out = self._inputs(validation), self._labels(validation)
@@ -202,6 +205,7 @@ class Detector(BaseDetector):
 
     def set_training_state(self, state: dict[str, np.ndarray]) -> None:
         self.members.load_state_dict(_under("members.", state))
+        self.optimizer = self._new_optimizer()
         whole = self.optimizer.state_dict()
         for key, tensor in _under("optimizer.", state).items():
             i, name = key.split(".")
@@ -234,9 +238,10 @@ class Detector(BaseDetector):
         self.members = nn.ModuleList(Member(p, self.shape, len(self.classes)) for _ in range(p.members))
         average = get_ema_multi_avg_fn(p.averaging)
         self.average = AveragedModel(self.members, multi_avg_fn=average, use_buffers=True)
-        self.optimizer = torch.optim.AdamW(
-            self.members.parameters(), lr=p.learning_rate, weight_decay=p.weight_decay, fused=True
-        )
+
+    def _new_optimizer(self) -> torch.optim.AdamW:
+        p = self.hyperparameters
+        return torch.optim.AdamW(self.members.parameters(), lr=p.learning_rate, weight_decay=p.weight_decay, fused=True)
 
     @property
     def _network(self) -> Network:
