@@ -9,6 +9,7 @@ import inspect
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,10 +20,6 @@ from humwatch.windows import Windows
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Generator | None], torch.Tensor]
 VALIDATION_BATCH = 2048
-
-# These methods keep torch.compile out, and import all its machinery to do so: more than a second, in every job.
-for _name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
-    setattr(torch.optim.Optimizer, _name, inspect.unwrap(getattr(torch.optim.Optimizer, _name)))
 
 
 def split_validation(clips: pd.DataFrame, fraction: float, seed: int) -> np.ndarray:
@@ -44,8 +41,16 @@ def generator_for(seed: int, epoch: int, device: str = "cpu") -> torch.Generator
     return torch.Generator(device).manual_seed(int(state))
 
 
-def make_optimizer(network: torch.nn.Module, learning_rate: float) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+def quick_start(optimizer: type[torch.optim.Optimizer]) -> Any:
+    """The optimiser without its guards against torch.compile, which import all of that: more than a second in every job."""
+    names = ("step", "add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(optimizer, name)) for name in names}
+    methods["step"] = torch.no_grad()(methods["step"])
+    return type(optimizer.__name__, (optimizer,), methods)
+
+
+def make_optimizer(network: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    return quick_start(torch.optim.Adam)(network.parameters(), lr=learning_rate, fused=True)
 
 
 def run_epochs(

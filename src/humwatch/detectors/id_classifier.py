@@ -24,7 +24,7 @@ from humwatch.detectors.networks.heads import ArcFace, SubclusterAdaCos, mixup
 from humwatch.detectors.networks.stgram import STgramMFN
 from humwatch.errors import InputError
 from humwatch.features.store import Features
-from humwatch.training import generator_for
+from humwatch.training import generator_for, quick_start
 
 log = logging.getLogger(__name__)
 
@@ -239,9 +239,10 @@ class Detector(BaseDetector):
         average = get_ema_multi_avg_fn(p.averaging)
         self.average = AveragedModel(self.members, multi_avg_fn=average, use_buffers=True)
 
-    def _new_optimizer(self) -> torch.optim.AdamW:
+    def _new_optimizer(self) -> torch.optim.Optimizer:
         p = self.hyperparameters
-        return torch.optim.AdamW(self.members.parameters(), lr=p.learning_rate, weight_decay=p.weight_decay, fused=True)
+        adamw = quick_start(torch.optim.AdamW)
+        return adamw(self.members.parameters(), lr=p.learning_rate, weight_decay=p.weight_decay, fused=True)
 
     @property
     def _network(self) -> Network:
