@@ -6,12 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 PARTS = ["Snakefile", "workflow", "src", "profiles", "config"]
@@ -50,13 +52,23 @@ class Project:
 
     def copy(self, folder: Path) -> "Project":
         shutil.copytree(self.folder, folder, symlinks=True)
-        project = Project.__new__(Project)
-        project.folder, project.config = folder, self.config
+        return Project.at(folder)
+
+    @classmethod
+    def at(cls, folder: Path) -> "Project":
+        """The project that is in this folder already."""
+        project = cls.__new__(cls)
+        project.folder, project.config = folder, yaml.safe_load((folder / "config.yaml").read_text())
         return project
 
     @property
     def results(self) -> Path:
         return self.folder / "results" / self.config["dataset"]["name"]
+
+    @property
+    def tables(self) -> list[str]:
+        """Targets of a run without figures and report."""
+        return [f"results/{self.config['dataset']['name']}/{name}" for name in ("clips.parquet", "tables/auc.csv")]
 
     def command(self, *arguments: str) -> list[str]:
         snakemake = [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--cores", "2"]
@@ -120,20 +132,33 @@ def write_recordings(folder: Path, ids=("00",), train: int = 6, test: int = 2, *
     return folder
 
 
+def once(tmp_path_factory, worker: str, name: str, make: Callable[[Path], Project]) -> Project:
+    """A project that the workers of one test run share: the first to need it makes it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker == "master" else base.parent) / name
+    with FileLock(f"{folder}.lock"):
+        if (folder / "done").exists():
+            return Project.at(folder / "project")
+        folder.mkdir()
+        project = make(folder)
+        project.run()
+        (folder / "done").touch()
+        return project
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Project:
+def finished(tmp_path_factory, worker_id) -> Project:
     """The demo at its smallest, run to the end. Copy it before changing anything."""
-    project = Project(tmp_path_factory.mktemp("finished") / "project", tiny_config())
-    project.run()
-    return project
+    return once(tmp_path_factory, worker_id, "finished", lambda folder: Project(folder / "project", tiny_config()))
 
 
 @pytest.fixture(scope="session")
-def finished_directory(tmp_path_factory) -> Project:
+def finished_directory(tmp_path_factory, worker_id) -> Project:
     """The same for a folder of recordings."""
-    folder = tmp_path_factory.mktemp("directory")
-    write_recordings(folder / "recordings")
-    config = tiny_config(dataset={"name": "own", "source": "directory", "path": "../recordings"})
-    project = Project(folder / "project", config | {"sweeps": {}})
-    project.run()
-    return project
+
+    def make(folder: Path) -> Project:
+        write_recordings(folder / "recordings")
+        config = tiny_config(dataset={"name": "own", "source": "directory", "path": "../recordings"})
+        return Project(folder / "project", config | {"sweeps": {}})
+
+    return once(tmp_path_factory, worker_id, "finished_directory", make)

@@ -112,14 +112,14 @@ def test_a_broken_clip_loses_nothing(finished_directory, tmp_path):
     assert {p: p.read_bytes() for p in project.results.rglob("*.safetensors")} == before and before
     assert list(project.results.glob("features/logmel/slider/*.parquet"))
     path.unlink()
-    project.run()
-    assert project.planned() == {}
+    project.run(*project.tables)
+    assert project.planned(*project.tables) == {}
 
 
 def test_silent_clip_is_a_warning_and_a_finite_score(project, recordings):
     silent = recordings / "slider/test/normal_id_00_00000050.wav"
     soundfile.write(silent, np.zeros(16000), 16000)
-    assert f"{silent} is silent" in (done := project.run()).stdout + done.stderr
+    assert f"{silent} is silent" in (done := project.run(*project.tables)).stdout + done.stderr
     scores = (
         project.results / "submission/slider/vae_hidden-16_latent-2_seed-0/epochs-1/anomaly_score_slider_id_00.csv"
     ).read_text()

@@ -21,7 +21,7 @@ CONFIG = tiny_config(
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("undisturbed") / "project", CONFIG)
-    project.run()
+    project.run(*project.tables)
     return project
 
 
@@ -38,7 +38,7 @@ def test_killed(undisturbed, tmp_path, stage, begun):
         script = project.folder / "workflow/scripts/train.py"
         script.write_text(script.read_text().replace("default=10.0", "default=0.0"))
     process = subprocess.Popen(
-        project.command(),
+        project.command(*project.tables),
         cwd=project.folder,
         env=project.environment(),
         start_new_session=True,
@@ -53,7 +53,7 @@ def test_killed(undisturbed, tmp_path, stage, begun):
     process.wait()
     assert not (project.results / "tables/auc.csv").exists()
 
-    project.run()
+    project.run(*project.tables)
     for table in ("auc.csv", "summary.csv"):
         assert (project.results / "tables" / table).read_bytes() == (
             undisturbed.results / "tables" / table
@@ -73,8 +73,8 @@ def test_two_runs_in_one_folder(finished, tmp_path):
         time.sleep(60)
         os._exit(0)
     time.sleep(0.5)
-    done = project.run("--forcerun", "tables", check=False)
+    done = project.run(*project.tables, "--forcerun", "tables", check=False)
     assert done.returncode == 1 and "another run is working in this folder" in done.stdout + done.stderr
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    project.run("--forcerun", "tables")
+    project.run(*project.tables, "--forcerun", "tables")

@@ -104,7 +104,7 @@ def test_dcase2020_from_the_archives_to_the_tables(dcase2020, server):  # noqa: 
         "dev_data_slider.zip" in (said := humwatch_data(dcase2020))
         and "Not there yet: slider test, slider train" in said
     )
-    dcase2020.run()
+    dcase2020.run(*dcase2020.tables)
     clips = pd.read_parquet(dcase2020.results / "clips.parquet")
     counts = clips.groupby(["split", "machine_id"]).size().to_dict()
     assert counts == {("train", "00"): 5, ("train", "01"): 4, ("test", "00"): 6, ("test", "01"): 6}
@@ -240,7 +240,7 @@ def test_mimii_layout_is_checked(tmp_path):
 def test_real_mimii(real_data, tmp_path):
     dataset = {"name": "mimii", "source": "mimii", "path": str(real_data / "mimii_raw_subset"), "channel": "mix"}
     project = Project(tmp_path / "project", SMALL | {"dataset": dataset})
-    project.run()
+    project.run(*project.tables)
     row = auc_rows(project).set_index("machine_id").loc["00"]
     assert (row["n_normal"], row["n_anomaly"]) == (3, 6) and np.isfinite(row["auc"])
     assert pd.read_parquet(project.results / "clips.parquet")["channels"].unique().tolist() == [8]
@@ -487,7 +487,7 @@ def test_log_energies_are_standardised_by_the_training_windows():
 def test_real_dcase2020_subset(real_data, tmp_path):
     dataset = {"name": "subset", "source": "directory", "path": str(real_data / "dcase2020_dev_subset")}
     project = Project(tmp_path / "project", SMALL | {"dataset": dataset})
-    done = project.run()
+    done = project.run(*project.tables)
     assert "ToyCar, ToyConveyor, fan, pump, valve: no training clips" in done.stdout + done.stderr
     rows = auc_rows(project)
     heard = rows[rows["machine_id"].str.isdigit()].groupby("heard")["machine_id"].agg(list)
@@ -498,6 +498,6 @@ def test_real_modulation_spectra(real_data, tmp_path):
     config = parquet_config(real_data / "dcase2020_dev_modspec", machine_types=["valve"], machine_ids=["00", "04"])
     config["trial"] |= {"window": 8, "hidden": [64]}
     project = Project(tmp_path / "project", config)
-    project.run()
+    project.run(*project.tables)
     rows = auc_rows(project).set_index("machine_id")
     assert rows.loc[["00", "04"], "n_normal"].tolist() == [100, 100] and (rows.loc[["00", "04"], "auc"] > 0.7).all()
