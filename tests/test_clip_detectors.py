@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import multivariate_normal
 from sklearn.covariance import LedoitWolf, ShrunkCovariance
 from sklearn.metrics import roc_auc_score
@@ -281,19 +282,49 @@ def test_each_epoch_is_reported_and_an_easy_task_is_warned_of(caplog):
     assert caplog.text.count("too easy") == 1
 
 
-@pytest.mark.parametrize("network", ["stgram", "dual_branch"])
-def test_waveform_networks_hear_the_clips(network, tmp_path):
+def waveforms(machines, clips):
     """Frames are pieces of the waveform: 8000 samples as 16 of 500."""
+    rows = toy(machines, clips, 0).clips
     draw = np.random.default_rng(0)
-    rows = toy(MACHINES[:2], 4, 0).clips
-    features = Features(draw.normal(0, 0.1, (8 * 16, 500)).astype(np.float32), np.arange(9) * 16, rows, {})
-    detector = detector_class("id_classifier")(network=network, batch_size=4, subclusters=2)
-    detector.fit(features, features.select(np.arange(8) % 2 == 0), FitContext(epochs=1))
+    return Features(
+        draw.normal(0, 0.1, (len(rows) * 16, 500)).astype(np.float32), np.arange(len(rows) + 1) * 16, rows, {}
+    )
+
+
+@pytest.mark.parametrize("network", ["stgram", "dual_branch"])
+@pytest.mark.parametrize("ids", [1, 2])
+def test_waveform_networks_hear_the_clips(network, ids, tmp_path):
+    features = waveforms(MACHINES[:ids], 4)
+    detector = detector_class("id_classifier")(network=network, batch_size=4, subclusters=3)
+    detector.fit(features, features.select(np.arange(len(features)) % 2 == 0), FitContext(epochs=1))
     detector.save(tmp_path)
     scores = detector.score(features)
     assert set(scores) == {"score", "log_probability", "cosine", "mahalanobis"}
     assert all(np.isfinite(values).all() for values in scores.values())
     np.testing.assert_array_equal(base.load(tmp_path).score(features)["score"], scores["score"])
+
+
+def test_pseudo_classes_of_each_id():
+    """With few ids, the slowed and the hastened clips are classes of their own; the clips as they are stay as they are."""
+    detector = detector_class("id_classifier")(network="stgram")
+    detector.classes = ["fan/00", "fan/02"]
+    x, labels = torch.sin(torch.arange(800) * 0.1).repeat(60, 1), torch.arange(60) % 2
+    varied, targets = detector._varied(x, labels, torch.Generator().manual_seed(0))
+    assert set(targets.tolist()) == {*range(6)} and torch.equal(targets // 3, labels)
+    turns = {
+        i: (varied[targets % 3 == i].diff(dim=1).sign().diff(dim=1) != 0).sum(dim=1).float().mean() for i in range(3)
+    }
+    assert torch.equal(varied[targets % 3 == 0], x[targets % 3 == 0])
+    assert turns[1] < 0.95 * turns[0] and turns[2] > 1.05 * turns[0], "slower, faster"
+    detector.classes = [f"fan/{i}" for i in range(10)]
+    assert torch.equal(detector._varied(x, labels, torch.Generator())[1], labels), "ten ids are hard enough"
+
+
+@pytest.mark.parametrize(("network", "pseudo_classes"), [("mlp", "speed"), ("stgram", "feature_exchange")])
+def test_pseudo_classes_need_their_network(network, pseudo_classes):
+    detector = detector_class("id_classifier")(network=network, pseudo_classes=pseudo_classes)
+    with pytest.raises(InputError, match=f"pseudo_classes is '{pseudo_classes}', which needs the network"):
+        detector.fit(waveforms(MACHINES[:2], 2), waveforms(MACHINES[:2], 2), FitContext(epochs=1))
 
 
 def test_id_classifier_needs_two_ids():

@@ -120,6 +120,13 @@ def test_clips_that_are_too_short(tmp_path):
     assert len(sentences) == 3 and all(f"normal_id_00_0000000{i}.wav: the clip" in s for i, s in enumerate(sentences))
 
 
+@pytest.mark.parametrize("samples", [700, 1600])
+def test_waveforms_of_one_length(samples):
+    """Cut or repeated."""
+    made = Waveform(hop_length=100, seconds=1.0)(np.arange(samples, dtype=np.float32), 1000)
+    np.testing.assert_array_equal(made.ravel(), np.arange(1000) % samples)
+
+
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [

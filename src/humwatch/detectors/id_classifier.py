@@ -20,7 +20,14 @@ from humwatch.detectors.base import BaseDetector, FitContext
 from humwatch.detectors.clip_statistics import ClipStatistics, Standardiser, machine_names, machines, one_of, similar
 from humwatch.detectors.mahalanobis import gaussian, squared_distance
 from humwatch.detectors.networks.dual_branch import DualBranch
-from humwatch.detectors.networks.heads import ArcFace, SubclusterAdaCos, mixup
+from humwatch.detectors.networks.heads import (
+    ArcFace,
+    SubclusterAdaCos,
+    feature_exchange,
+    mixup,
+    pitch_shift,
+    speed_change,
+)
 from humwatch.detectors.networks.stgram import STgramMFN
 from humwatch.errors import InputError
 from humwatch.features.store import Features
@@ -31,23 +38,35 @@ log = logging.getLogger(__name__)
 KINDS = ("log_probability", "cosine", "mahalanobis")
 COMBINED = ("log_probability", "cosine", "local_density")
 SMALLEST = 1e-9
-SCORING_BATCH = 1024
+SCORING_BATCH, SCORING_WAVEFORMS = 1024, 32  # clips
 TOO_EASY = 3  # epochs
 TOO_EASY_WARNING = (
     "all held-out clips are recognised after epoch %d: %d classes are too easy to tell apart for the network to hear much; "
-    "train on more machine types (scope all)"
+    "train on more machine types (scope all), or, from the waveform, on pseudo-classes"
 )
+FEW_CLASSES = 10
+# What makes a clip another class; the first leaves it as it is.
+VARIANTS: dict[str, tuple[Callable[[Tensor, float], Tensor], tuple[float, ...]]] = {
+    "speed": (speed_change, (1.0, 0.9, 1.1)),
+    "pitch": (pitch_shift, (0.0, -2.0, 2.0)),
+}
+EXCHANGED = 0.5  # share of clips whose embedding is half another's
+SAMPLE_RATE = 16_000  # Hz, where the feature does not say
 
 
 @dataclass
 class Hyperparameters:
-    """network: a name in NETWORKS. transform, statistics: see ClipStatistics; they, hidden and embedding (layer sizes)
-    matter to "mlp" alone. head: "subcluster_adacos" or "arcface", to which alone margin and scale matter. mixup: the
-    probability that a clip is mixed with another. averaging: the share that the averaged weights, which are the ones
-    used, keep at each step. members: networks trained side by side.
+    """network: a name in NETWORKS. pseudo_classes, of networks that hear the waveform: "speed" and "pitch" make three
+    classes of each id, the clips as they are, slower and faster (or lower and higher); "feature_exchange" (FeatEx,
+    dual_branch alone) asks whose the halves of an exchanged embedding are; "auto" does one of them where there are fewer
+    than 10 ids, which alone would be too easy to tell apart; "none". transform, statistics: see ClipStatistics; they,
+    hidden and embedding (layer sizes) matter to "mlp" alone. head: "subcluster_adacos" or "arcface", to which alone
+    margin and scale matter. mixup: the probability that a clip is mixed with another. averaging: the share that the
+    averaged weights, which are the ones used, keep at each step. members: networks trained side by side.
     """
 
     network: str = "mlp"
+    pseudo_classes: str = "auto"
     transform: str = "auto"
     statistics: str = "auto"
     hidden: list[int] = field(default_factory=lambda: [256, 256])
@@ -79,17 +98,23 @@ class MLP(nn.Module):
 
 
 class Network(NamedTuple):
-    """build: (hyper-parameters, shape of one input) -> module that embeds a batch. waveform: it hears the clip itself."""
+    """build: (hyper-parameters, shape of one input, sample rate) -> module that embeds a batch.
 
-    build: Callable[[Hyperparameters, tuple[int, ...]], nn.Module]
+    waveform: it hears the clip itself. pseudo_classes: those that make few ids hard enough to tell apart.
+    """
+
+    build: Callable[[Hyperparameters, tuple[int, ...], int], nn.Module]
     waveform: bool = False
+    pseudo_classes: str = "none"
 
 
 # A new network is a line here, and its name in the config schema.
 NETWORKS = {
-    "mlp": Network(lambda p, shape: MLP(shape[0], p.hidden, p.embedding)),
-    "stgram": Network(lambda p, shape: STgramMFN(shape[0]), waveform=True),
-    "dual_branch": Network(lambda p, shape: DualBranch(shape[0]), waveform=True),
+    "mlp": Network(lambda p, shape, rate: MLP(shape[0], p.hidden, p.embedding)),
+    "stgram": Network(lambda p, shape, rate: STgramMFN(shape[0], rate), waveform=True, pseudo_classes="speed"),
+    "dual_branch": Network(
+        lambda p, shape, rate: DualBranch(shape[0], rate), waveform=True, pseudo_classes="feature_exchange"
+    ),
 }
 
 
@@ -218,10 +243,11 @@ class Detector(BaseDetector):
     def _prepare(self, train: Features, seed: int) -> None:
         self.feature = train.parameters
         self.classes = sorted(set(machine_names(train.clips)))
-        if len(self.classes) < 2:
+        self._check_pseudo_classes()
+        if not self.classes or (len(self.classes) == 1 and self._pseudo == "none"):
             raise InputError(
                 f"id_classifier tells machine ids apart, but there is only {' and '.join(self.classes) or 'none'}: "
-                "set scope to machine_type or all, or use another detector"
+                "set scope to machine_type or all, hear the waveform with pseudo_classes, or use another detector"
             )
         self.statistics = self._statistics()
         self.mean = self.std = np.zeros(0)
@@ -235,7 +261,9 @@ class Detector(BaseDetector):
 
     def _build(self) -> None:
         p = self.hyperparameters
-        self.members = nn.ModuleList(Member(p, self.shape, len(self.classes)) for _ in range(p.members))
+        rate = self.feature.get("sample_rate", SAMPLE_RATE)
+        classes, exchange = len(self.classes) * self._variants, self._pseudo == "feature_exchange"
+        self.members = nn.ModuleList(Member(p, self.shape, rate, classes, exchange) for _ in range(p.members))
         average = get_ema_multi_avg_fn(p.averaging)
         self.average = AveragedModel(self.members, multi_avg_fn=average, use_buffers=True)
 
@@ -248,11 +276,45 @@ class Detector(BaseDetector):
     def _network(self) -> Network:
         return NETWORKS[one_of("network", self.hyperparameters.network, NETWORKS)]
 
+    @property
+    def _pseudo(self) -> str:
+        """The pseudo-classes in use."""
+        asked, few = self.hyperparameters.pseudo_classes, len(self.classes) < FEW_CLASSES
+        return (self._network.pseudo_classes if few else "none") if asked == "auto" else asked
+
+    @property
+    def _variants(self) -> int:
+        """Classes of each id, the clips as they are being the first."""
+        return len(VARIANTS[self._pseudo][1]) if self._pseudo in VARIANTS else 1
+
+    def _check_pseudo_classes(self) -> None:
+        p = self.hyperparameters
+        asked = one_of("pseudo_classes", p.pseudo_classes, ("auto", "none", *VARIANTS, "feature_exchange"))
+        if (asked in VARIANTS and not self._network.waveform) or (
+            asked == "feature_exchange" and p.network != "dual_branch"
+        ):
+            needed = "dual_branch" if asked == "feature_exchange" else "stgram or dual_branch"
+            raise InputError(f"pseudo_classes is {asked!r}, which needs the network {needed}: set it, or auto")
+
+    def _varied(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Each clip made one of its id's variants by chance: (batch, ...) and (batch,) -> the same shapes."""
+        if self._variants == 1:
+            return x, labels
+        change, amounts = VARIANTS[self._pseudo]
+        variant = torch.randint(len(amounts), (len(x),), generator=generator)
+        x = x.clone()
+        for i, amount in enumerate(amounts[1:], 1):
+            if (rows := variant == i).any():
+                x[rows] = change(x[rows], amount)
+        return x, labels * len(amounts) + variant
+
     def _inputs(self, features: Features) -> Tensor:
         """What the network hears: (clips, ...) float32, without a copy of a waveform."""
         if self._network.waveform:
             if len(set(np.diff(features.starts))) > 1:
-                raise InputError(f"network {self.hyperparameters.network} needs clips of one length: cut or pad them")
+                raise InputError(
+                    f"network {self.hyperparameters.network} needs clips of one length: set `seconds` of the waveform feature"
+                )
             return torch.from_numpy(features.values.reshape(len(features), -1))
         vectors = Standardiser(self.mean, self.std)(self.statistics(features))
         return torch.from_numpy(vectors.astype(np.float32))
@@ -268,12 +330,13 @@ class Detector(BaseDetector):
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         order = torch.randperm(len(x), generator=generator)
         for batch in order.tensor_split(math.ceil(len(x) / p.batch_size)):  # no last batch of one: batch norm needs two
-            inputs = x[batch].to(self.device)
-            one_hot = F.one_hot(labels[batch], len(self.classes)).float().to(self.device)
+            inputs, targets = self._varied(x[batch], labels[batch], generator)
+            inputs = inputs.to(self.device)
+            one_hot = F.one_hot(targets, len(self.classes) * self._variants).float().to(self.device)
             loss = torch.zeros((), device=self.device)
-            for member in self.members:
+            for member in cast(list[Member], list(self.members)):
                 mixed, soft = mixup(inputs, one_hot, p.mixup, generator)
-                loss = loss + F.cross_entropy(member(mixed, soft), soft)
+                loss = loss + member.loss(mixed, soft, generator)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -286,6 +349,7 @@ class Detector(BaseDetector):
         if not len(x):
             return math.nan, math.nan
         _, log_probability = self._embed(x)
+        labels = labels * self._variants
         accuracy = (log_probability.argmax(axis=1) == labels.numpy()).mean()
         return -float(log_probability[np.arange(len(x)), labels].mean()), float(accuracy)
 
@@ -294,7 +358,7 @@ class Detector(BaseDetector):
         """The members' unit embeddings side by side, (clips, size), and their mean log probability, (clips, classes)."""
         members = cast(list[Member], list(self.average.eval().module.children()))
         embeddings, log_probabilities = [], []
-        for batch in x.split(SCORING_BATCH):
+        for batch in x.split(SCORING_WAVEFORMS if self._network.waveform else SCORING_BATCH):
             each = [member.network(batch.to(self.device)) for member in members]
             logits = [member.head(e).double() for member, e in zip(members, each, strict=True)]
             log_probabilities.append(torch.stack(logits).log_softmax(dim=2).mean(dim=0).cpu().numpy())
@@ -330,7 +394,7 @@ class Detector(BaseDetector):
         if themselves and len(distance) > 1:
             np.fill_diagonal(distance, np.inf)
         raw = [
-            -log_probability[:, self.classes.index(machine)],
+            -log_probability[:, self.classes.index(machine) * self._variants],
             distance.min(axis=1),
             squared_distance(embeddings, memory["mean"], memory["whiten"]),
         ]
@@ -338,11 +402,13 @@ class Detector(BaseDetector):
 
 
 class Member(nn.Module):
-    """A network and its head: (batch, ...) -> logits (batch, classes)."""
+    """A network and its head, and a second head for exchanged embeddings."""
 
-    def __init__(self, p: Hyperparameters, shape: tuple[int, ...], classes: int) -> None:
+    def __init__(
+        self, p: Hyperparameters, shape: tuple[int, ...], sample_rate: int, classes: int, exchange: bool
+    ) -> None:
         super().__init__()
-        self.network = NETWORKS[p.network].build(p, shape)
+        self.network = NETWORKS[p.network].build(p, shape, sample_rate)
         with torch.no_grad():
             size = self.network.eval()(torch.zeros(1, *shape)).shape[1]
         if one_of("head", p.head, ("arcface", "subcluster_adacos")) == "arcface":
@@ -350,8 +416,16 @@ class Member(nn.Module):
         else:
             self.head = SubclusterAdaCos(size, classes, p.subclusters, trainable=True, fixed_scale=True)
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.head(self.network(x), labels)
+        self.exchange_head = SubclusterAdaCos(size, 3 * classes, p.subclusters) if exchange else None
+
+    def loss(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Cross-entropy of inputs (batch, ...) and soft labels (batch, classes)."""
+        embedding = self.network(x)
+        loss = F.cross_entropy(self.head(embedding, labels), labels)
+        if self.exchange_head is not None:
+            exchanged, halves = feature_exchange(embedding, labels, EXCHANGED, generator)
+            loss = loss + F.cross_entropy(self.exchange_head(exchanged, halves), halves)
+        return loss
 
 
 def _under(prefix: str, state: dict[str, np.ndarray]) -> dict[str, Tensor]:

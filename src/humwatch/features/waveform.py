@@ -13,10 +13,11 @@ class Waveform:
     """Frames of samples that follow each other without overlap: a clip is its frames, one after the other.
 
     hop_length: samples per frame. A last frame that is not full is dropped: of 10 s at 16 kHz, 312 frames of 512 stay and
-    256 samples go.
+    256 samples go. seconds: make all clips so long, for networks that need it: longer ones are cut, shorter ones repeated.
     """
 
     hop_length: int = 512
+    seconds: float | None = None
 
     @property
     def bins(self) -> int:
@@ -31,6 +32,8 @@ class Waveform:
 
         Raises InputError for a clip of less than one frame.
         """
+        if self.seconds is not None:
+            samples = np.resize(samples, round(self.seconds * sample_rate))
         frames = len(samples) // self.hop_length
         if frames == 0:
             raise InputError(
