@@ -55,19 +55,21 @@ def test_loss_by_hand():
     windows = Windows(toy_features(), 3)
     raw, _ = windows.gather(torch.arange(5))
     x = np.clip((raw.numpy() + 90) / 114, 0, 1)
-    reconstruction, mu, log_var = (t.detach().numpy() for t in detector.network(torch.from_numpy(x), None))
+    scaled = torch.from_numpy(x)
+    np.testing.assert_allclose(detector.network.scale(raw), x, rtol=1e-6)
+    reconstruction, mu, log_var = (t.detach().numpy() for t in detector.network(scaled, None))
     kl = -0.5 * np.sum(1 + log_var - mu**2 - np.exp(log_var))
     expected = np.sum((reconstruction - x) ** 2) + 0.01 * kl
-    assert detector.loss(raw, raw, None).item() == pytest.approx(expected, rel=1e-5)
-    np.testing.assert_allclose(detector.errors(raw).detach().numpy(), ((reconstruction - x) ** 2).mean(1), rtol=1e-5)
+    assert detector.loss(scaled, scaled, None).item() == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(detector.errors(scaled).detach().numpy(), ((reconstruction - x) ** 2).mean(1), rtol=1e-5)
 
 
 def test_validation_loss_is_the_mean_over_windows():
     """The course code broadcast (batch, 1, 640) against (batch, 640)."""
     detector = fitted(1)
     windows = Windows(toy_features(), 3)
-    one_by_one = [detector.loss(*windows.gather(torch.tensor([i])), None).item() for i in range(len(windows))]
-    assert mean_loss(detector.loss, windows) == pytest.approx(np.mean(one_by_one), rel=1e-5)
+    one_by_one = [detector._loss(*windows.gather(torch.tensor([i])), None).item() for i in range(len(windows))]
+    assert mean_loss(detector._loss, windows) == pytest.approx(np.mean(one_by_one), rel=1e-5)
 
 
 def test_windows_are_a_view_and_stay_within_clips():

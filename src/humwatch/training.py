@@ -4,8 +4,11 @@ The order of batches and all noise of an epoch follow from (seed, epoch) alone: 
 goes on from its saved state ends in the same bytes as one that never stopped.
 """
 
+import contextlib
+import copy
 import hashlib
 import inspect
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -14,12 +17,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch.optim.adam import adam
 
 from humwatch.detectors.base import FitContext
 from humwatch.windows import Windows
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Generator | None], torch.Tensor]
 VALIDATION_BATCH = 2048
+RECENT = 0.1  # share of all steps so far that the weights' average spans
+COMPILED_STEPS = 1000  # steps of an epoch from which compiling pays
+
+log = logging.getLogger("humwatch")
 
 
 def split_validation(clips: pd.DataFrame, fraction: float, seed: int) -> np.ndarray:
@@ -49,41 +57,142 @@ def quick_start(optimizer: type[torch.optim.Optimizer]) -> Any:
     return type(optimizer.__name__, (optimizer,), methods)
 
 
-def make_optimizer(network: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    return quick_start(torch.optim.Adam)(network.parameters(), lr=learning_rate, fused=True)
+class Optimizer:
+    """Adam (Kingma & Ba 2015); with `averaged`, a running average of the weights beside those that it trains.
+
+    The average after step t gains 1 / (RECENT * t) of the step's weights, so that it spans the last tenth of the training
+    however long that is: what a falling learning rate would do, but without knowing the last epoch (Polyak & Juditsky 1992).
+
+    torch's functional form of Adam, which imports no compiler either (see quick_start).
+    """
+
+    def __init__(self, network: torch.nn.Module, learning_rate: float, averaged: bool = False) -> None:
+        self.learning_rate = learning_rate
+        self.parameters: list[torch.Tensor] = list(network.parameters())
+        self.moments: dict[str, list[torch.Tensor]] = {
+            "step": [torch.zeros((), device=p.device) for p in self.parameters],
+            "exp_avg": [torch.zeros_like(p) for p in self.parameters],
+            "exp_avg_sq": [torch.zeros_like(p) for p in self.parameters],
+        }
+        self.steps = 0
+        self.trained = [t for t in network.state_dict().values() if t.is_floating_point()] if averaged else []
+        self.average = [t.clone() for t in self.trained]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move the weights by their gradients, and forget those."""
+        adam(
+            self.parameters,
+            [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters],
+            self.moments["exp_avg"],
+            self.moments["exp_avg_sq"],
+            [],
+            self.moments["step"],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.learning_rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
+        for p in self.parameters:
+            p.grad = None
+        self.steps += 1
+        if self.average:
+            torch._foreach_lerp_(self.average, self.trained, min(1.0, 1 / (RECENT * self.steps)))
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the network's weights and their average: from one to the other, and back."""
+        for trained, average in zip(self.trained, self.average, strict=True):
+            kept = trained.clone()
+            trained.copy_(average)
+            average.copy_(kept)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Moments and step counts, and the weights or the average, whichever the network does not hold now."""
+        lists = self.moments | {"swapped": self.average}
+        return {f"{i}.{name}": t.cpu().numpy() for name, tensors in lists.items() for i, t in enumerate(tensors)}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take back what `state` returned."""
+        lists = self.moments | {"swapped": self.average}
+        for key, array in state.items():
+            i, name = key.split(".", 1)
+            lists[name][int(i)].copy_(torch.from_numpy(array))
+        self.steps = int(self.moments["step"][0].item())
+
+
+def autocast(precision: str, device: str) -> contextlib.AbstractContextManager:
+    """Where matrix products are computed: in bfloat16 for "bf16", and for "auto" where the processor has instructions for it."""
+    if precision == "auto":
+        if device == "cpu":
+            has = torch.cpu.get_capabilities()
+            fast = has.get("amx_bf16", False) or has.get("avx512_bf16", False)
+        else:
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = "bf16" if fast else "fp32"
+    return torch.autocast(device, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+
+
+def compiled(network: torch.nn.Module, *example: Any) -> Callable[..., Any]:
+    """The network as one compiled step without launches from the host (CUDA graphs); as it is where that cannot be made.
+
+    example: arguments of one training step, as later ones will be.
+    """
+    before = copy.deepcopy(network.state_dict())
+    made: Callable[..., Any] = network
+    try:
+        made = torch.compile(network, mode="reduce-overhead")
+        outputs = made(*example)
+        sum(o.float().sum() for o in (outputs if isinstance(outputs, tuple) else (outputs,))).backward()
+    except Exception as error:  # whatever the compiler lacks: a C compiler, a driver, the GPU's generation
+        log.warning(
+            "training goes on uncompiled, as the network cannot be compiled here: %s", str(error).split("\n")[0]
+        )
+        made = network
+    network.load_state_dict(before)  # batch normalisation has learnt from the example
+    network.zero_grad()
+    return made
 
 
 def run_epochs(
     network: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     loss: Loss,
     train: Windows,
     validation: Windows,
     batch_size: int,
     first_epoch: int,
     context: FitContext,
+    recipe: str = "report",
 ) -> bool:
     """Train from `first_epoch` to `context.epochs`, reporting after each. Returns whether the loss stayed finite.
 
     loss: inputs and targets, each (batch, values), and the noise's generator (None: no noise) -> summed loss of the batch.
+    recipe: "report": all windows in each epoch. "fast": windows that do not overlap, others in each epoch, and the average of
+    the optimiser's weights is what is validated and reported.
     """
     for epoch in range(first_epoch, context.epochs + 1):
         begun = time.perf_counter()
         generator = generator_for(context.seed, epoch, context.device)
-        order = torch.randperm(len(train), generator=generator, device=context.device)
+        order = train.apart(generator) if recipe == "fast" else train.all(generator)
         network.train()
         total = torch.zeros((), dtype=torch.float64, device=context.device)
+        optimizer.swap()
         for batch in order.split(batch_size):
             if len(batch) == 1 < batch_size:
                 continue  # batch normalisation cannot learn from one window
             batch_loss = loss(*train.gather(batch), generator)
-            optimizer.zero_grad()
             batch_loss.backward()
             optimizer.step()
             total += batch_loss.detach()
+        optimizer.swap()
         network.eval()
         row = {
-            "train_loss": total.item() / len(train),
+            "train_loss": total.item() / len(order),
             "val_loss": mean_loss(loss, validation),
             "seconds": time.perf_counter() - begun,
         }
@@ -96,7 +205,7 @@ def run_epochs(
 @torch.no_grad()
 def mean_loss(loss: Loss, windows: Windows) -> float:
     """Loss per window without noise; NaN where there are no windows."""
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64, device=windows.first.device)
     for batch in torch.arange(len(windows), device=windows.first.device).split(VALIDATION_BATCH):
-        total += loss(*windows.gather(batch), None).item()
-    return total / len(windows) if len(windows) else math.nan
+        total += loss(*windows.gather(batch), None)
+    return total.item() / len(windows) if len(windows) else math.nan

@@ -49,11 +49,38 @@ class Windows:
         """Number of windows, those of masked copies included."""
         return len(self.first) * (self.masks.copies + 1 if self.masks else 1)
 
+    def all(self, generator: torch.Generator) -> torch.Tensor:
+        """Numbers of all windows in random order."""
+        return torch.randperm(len(self), generator=generator, device=self.first.device)
+
+    def apart(self, generator: torch.Generator) -> torch.Tensor:
+        """Numbers, in random order, of windows that do not overlap: each clip's, one after the other from a random frame.
+
+        The frame is drawn for every clip and masked copy anew, among the first `window` that a window can begin with.
+        """
+        device = self.first.device
+        per_clip = torch.from_numpy(self.per_clip).to(device)
+        place = torch.arange(len(self.first), device=device) - (per_clip.cumsum(0) - per_clip).repeat_interleave(
+            per_clip
+        )
+        found = []
+        for before in range(0, len(self), len(self.first)):
+            draw = torch.rand(len(per_clip), generator=generator, device=device)
+            begin = (draw * per_clip.clamp(max=self.window)).long()
+            at_begin = (place - begin.repeat_interleave(per_clip)) % self.window == 0
+            found.append(before + at_begin.nonzero()[:, 0])
+        numbers = torch.cat(found)
+        return numbers[torch.randperm(len(numbers), generator=generator, device=device)]
+
     def gather(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Copy out windows by their numbers, (batch,) int64: inputs and targets, each (batch, window * bins) float32."""
-        clean = self.view[self.first[numbers % len(self.first)]]
+        """Copy out windows by their numbers, (batch,) int64: inputs and targets, each (batch, window * bins) float32.
+
+        Both are one tensor where they do not differ.
+        """
         if self.masks is None:
+            clean = self.view[self.first[numbers]]
             return clean, clean
+        clean = self.view[self.first[numbers % len(self.first)]]
         masked = self.masks(clean, self.first, numbers)
         return masked, clean if self.clean else masked
 

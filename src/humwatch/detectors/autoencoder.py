@@ -20,7 +20,8 @@ from humwatch.detectors.scaling import scale_for
 class Hyperparameters:
     """window: frames per input. hidden: sizes of the encoder's layers, mirrored in the decoder. bottleneck: size of the code.
 
-    transform, clip_low, clip_high: as of the VAE. The published baseline takes dB unscaled; batch normalisation makes up for it.
+    transform, clip_low, clip_high, recipe, precision: as of the VAE. The published baseline takes dB
+    unscaled; batch normalisation makes up for it.
     """
 
     learning_rate: float = 0.001
@@ -31,6 +32,8 @@ class Hyperparameters:
     transform: str = "decibel"
     clip_low: float = -90.0
     clip_high: float = 24.0
+    recipe: str = "report"
+    precision: str = "auto"
 
 
 class Autoencoder(nn.Module):
@@ -63,9 +66,7 @@ class Detector(ReconstructionDetector):
         return network
 
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        scale = self.network.scale
-        return functional.mse_loss(self.network(scale(inputs)), scale(targets), reduction="sum")
+        return functional.mse_loss(self.forward(inputs).float(), targets, reduction="sum")
 
     def errors(self, windows: torch.Tensor) -> torch.Tensor:
-        x = self.network.scale(windows)
-        return (self.network(x) - x).square().mean(dim=1)
+        return (self.network(windows) - windows).square().mean(dim=1)

@@ -20,7 +20,7 @@ from humwatch.errors import InputError
 class Hyperparameters:
     """window: frames, an odd number; its middle one is predicted. hidden: layer sizes.
 
-    transform, clip_low, clip_high: as of the VAE.
+    transform, clip_low, clip_high, recipe, precision: as of the VAE.
     """
 
     learning_rate: float = 0.001
@@ -30,6 +30,8 @@ class Hyperparameters:
     transform: str = "decibel"
     clip_low: float = -90.0
     clip_high: float = 24.0
+    recipe: str = "report"
+    precision: str = "auto"
 
 
 class Interpolation(nn.Module):
@@ -63,9 +65,7 @@ class Detector(ReconstructionDetector):
         return network
 
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        scale, middle = self.network.scale, self.network.middle
-        return functional.mse_loss(self.network(scale(inputs)), scale(targets)[:, middle], reduction="sum")
+        return functional.mse_loss(self.forward(inputs).float(), targets[:, self.network.middle], reduction="sum")
 
     def errors(self, windows: torch.Tensor) -> torch.Tensor:
-        x = self.network.scale(windows)
-        return (self.network(x) - x[:, self.network.middle]).square().mean(dim=1)
+        return (self.network(windows) - windows[:, self.network.middle]).square().mean(dim=1)

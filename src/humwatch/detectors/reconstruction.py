@@ -10,7 +10,7 @@ import torch
 from humwatch.detectors.base import BaseDetector, FitContext
 from humwatch.features.store import Features
 from humwatch.scoring import pool
-from humwatch.training import generator_for, make_optimizer, run_epochs
+from humwatch.training import COMPILED_STEPS, Optimizer, autocast, compiled, generator_for, run_epochs
 from humwatch.windows import Windows
 
 SCORING_BATCH = 1024
@@ -27,7 +27,9 @@ class ReconstructionDetector(BaseDetector):
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
         self.network: Any = None  # torch.nn.Module, once the number of bins is known
-        self.optimizer: Any = None
+        self.compiled: Any = None  # the same, for batches of batch_size
+        self.optimizer: Optimizer | None = None
+        self.saved: dict[str, np.ndarray] | None = None  # the optimiser's state, until a training goes on
         self.device = "cpu"
 
     @abstractmethod
@@ -36,11 +38,20 @@ class ReconstructionDetector(BaseDetector):
 
     @abstractmethod
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        """Summed loss of raw windows, each (batch, window * bins); generator None: deterministic, without noise."""
+        """Summed loss of scaled windows, each (batch, window * bins); generator None: deterministic, without noise."""
 
     @abstractmethod
     def errors(self, windows: torch.Tensor) -> torch.Tensor:
-        """Anomaly score of each raw window: (batch, window * bins) -> (batch,)."""
+        """Anomaly score of each scaled window: (batch, window * bins) -> (batch,)."""
+
+    def example(self, windows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What a training step calls the network with, for so many windows."""
+        return (self.network.scale(windows),)
+
+    def forward(self, *inputs: Any) -> Any:
+        """The network's outputs."""
+        whole = self.network.training and len(inputs[0]) == self.hyperparameters.batch_size
+        return (self.compiled if whole else self.network)(*inputs)
 
     def fit(self, train: Features, validation: Features, context: FitContext) -> None:
         """Train up to `context.epochs`, going on from `self.epoch` where this detector was trained before."""
@@ -52,16 +63,23 @@ class ReconstructionDetector(BaseDetector):
             self.network.scale.fit(train)
         self.network.to(self.device)
         if self.optimizer is None:
-            self.optimizer = make_optimizer(self.network, hp.learning_rate)
+            self.optimizer = Optimizer(self.network, hp.learning_rate, averaged=hp.recipe == "fast")
+            self.optimizer.set_state(self.saved or {})
+        windows = Windows(train, hp.window, self.device, context.masks, context.clean_targets)
+        self.compiled = self.network
+        if self.device != "cpu" and len(windows) >= COMPILED_STEPS * hp.batch_size:
+            with autocast(hp.precision, self.device):
+                self.compiled = compiled(self.network.train(), *self.example(windows.view[: hp.batch_size]))
         self.diverged = not run_epochs(
             self.network,
             self.optimizer,
-            self.loss,
-            Windows(train, hp.window, self.device, context.masks, context.clean_targets),
+            self._loss,
+            windows,
             Windows(validation, hp.window, self.device),
             hp.batch_size,
             self.epoch + 1,
             self._count_epochs(context),
+            hp.recipe,
         )
 
     @torch.no_grad()
@@ -69,8 +87,12 @@ class ReconstructionDetector(BaseDetector):
         """Error of every window, (windows of all clips,) float32, and the number of windows per clip."""
         windows = Windows(features, self.hyperparameters.window, self.device)
         numbers = torch.arange(len(windows), device=self.device)
-        errors = [self.errors(windows.gather(batch)[0]).cpu() for batch in numbers.split(SCORING_BATCH)]
-        return torch.cat(errors).numpy(), windows.per_clip
+        with autocast(self.hyperparameters.precision, self.device):
+            errors = [
+                self.errors(self.network.scale(windows.gather(batch)[0])).float()
+                for batch in numbers.split(SCORING_BATCH)
+            ]
+        return torch.cat(errors).cpu().numpy(), windows.per_clip
 
     def score(self, features: Features) -> dict[str, np.ndarray]:
         return pool(*self.window_errors(features))
@@ -84,25 +106,22 @@ class ReconstructionDetector(BaseDetector):
         self.network.eval()
 
     def training_state(self) -> dict[str, np.ndarray]:
-        """The optimiser's moments and step counts."""
-        return {
-            f"{i}.{name}": tensor.cpu().numpy()
-            for i, moments in self.optimizer.state_dict()["state"].items()
-            for name, tensor in moments.items()
-        }
+        """The optimiser's state."""
+        return self.optimizer.state() if self.optimizer else self.saved or {}
 
     def set_training_state(self, state: dict[str, np.ndarray]) -> None:
-        self.optimizer = make_optimizer(self.network, self.hyperparameters.learning_rate)
-        whole = self.optimizer.state_dict()
-        for key, array in state.items():
-            i, name = key.split(".", 1)
-            whole["state"].setdefault(int(i), {})[name] = torch.from_numpy(array)
-        self.optimizer.load_state_dict(whole)
+        self.saved = state
 
     def _initialised(self, seed: int) -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator_for(seed, 0).initial_seed())
             return self.build(self.feature["bins"])
+
+    def _loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        """`loss` of raw windows, in the precision that was asked for."""
+        x = self.network.scale(inputs)
+        with autocast(self.hyperparameters.precision, self.device):
+            return self.loss(x, x if targets is inputs else self.network.scale(targets), generator)
 
     def _count_epochs(self, context: FitContext) -> FitContext:
         def report(epoch: int, row: dict[str, float]) -> None:

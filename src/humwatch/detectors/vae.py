@@ -22,7 +22,8 @@ class Hyperparameters:
     """window: frames per input. hidden: layer sizes.
 
     transform: how features come into the range of the sigmoid: "decibel", clip_low and clip_high being the dB that become 0
-    and 1; or "log", for energies (scaling.LogEnergy).
+    and 1; or "log", for energies (scaling.LogEnergy). recipe: "report" or "fast" (training.run_epochs). precision: "fp32",
+    "bf16" or "auto" (training.autocast).
     """
 
     learning_rate: float = 0.001
@@ -34,6 +35,8 @@ class Hyperparameters:
     transform: str = "decibel"
     clip_low: float = -90.0
     clip_high: float = 24.0
+    recipe: str = "report"
+    precision: str = "auto"
 
 
 class VAE(nn.Module):
@@ -49,16 +52,14 @@ class VAE(nn.Module):
         self.log_var = nn.Linear(hidden[-1], latent)
         self.decoder = nn.Sequential(*_dense([latent, *hidden[::-1]]), nn.Linear(hidden[0], inputs), nn.Sigmoid())
 
-    def forward(
-        self, x: torch.Tensor, generator: torch.Generator | None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """x: (batch, inputs). Returns reconstruction (batch, inputs), mu and log var (batch, latent)."""
+    def forward(self, x: torch.Tensor, noise: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """x: (batch, inputs); noise: (batch, latent), standard normal, or None for the mean of the latent code.
+
+        Returns reconstruction (batch, inputs), mu and log var (batch, latent).
+        """
         h = self.encoder(x)
-        mu, log_var = self.mu(h), self.log_var(h).clamp(*LOG_VAR_RANGE)
-        z = mu
-        if generator is not None:
-            noise = torch.randn(mu.shape, generator=generator, device=mu.device)
-            z = mu + noise * torch.exp(0.5 * log_var)
+        mu, log_var = self.mu(h).float(), self.log_var(h).float().clamp(*LOG_VAR_RANGE)
+        z = mu if noise is None else mu + noise * torch.exp(0.5 * log_var)
         return self.decoder(z), mu, log_var
 
 
@@ -73,16 +74,23 @@ class Detector(ReconstructionDetector):
         network.scale = scale_for(hp, bins)
         return network
 
+    def example(self, windows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        noise = torch.zeros(len(windows), self.hyperparameters.latent, device=windows.device)
+        return *super().example(windows), noise
+
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """Sum of squared errors plus kl_weight times the sum of KL(q(z|x) || N(0, 1)) (Kingma & Welling, appendix B)."""
-        reconstruction, mu, log_var = self.network(self.network.scale(inputs), generator)
-        squared = functional.mse_loss(reconstruction, self.network.scale(targets), reduction="sum")
+        noise = None
+        if generator is not None:
+            shape = len(inputs), self.hyperparameters.latent
+            noise = torch.randn(shape, generator=generator, device=inputs.device)
+        reconstruction, mu, log_var = self.forward(inputs, noise)
+        squared = functional.mse_loss(reconstruction.float(), targets, reduction="sum")
         kl = -0.5 * (1 + log_var - mu.square() - log_var.exp()).sum()
         return squared + self.hyperparameters.kl_weight * kl
 
     def errors(self, windows: torch.Tensor) -> torch.Tensor:
-        x = self.network.scale(windows)
-        return (self.network(x, None)[0] - x).square().mean(dim=1)
+        return (self.network(windows, None)[0] - windows).square().mean(dim=1)
 
 
 def _dense(sizes: list[int]) -> nn.Sequential:
