@@ -151,3 +151,16 @@ def test_files_are_the_same_bytes_each_time(tmp_path):
         assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
     assert Image.open(tmp_path / "one.png").width == 700
     assert not re.search(r"<dc:date>|\d{4}-\d\d-\d\dT", (tmp_path / "one.svg").read_text())
+
+
+def test_embeddings_in_two_dimensions():
+    """Axes are principal components: of points on a line in space, the second one says nothing."""
+    line = np.linspace(-1, 1, 30)[:, None] * np.array([[1.0, 2.0, -1.0, 0.5]])
+    kind = np.repeat(["training", "normal", "anomaly"], 10)
+    figure = figures.embedding_figure([("00", line, kind), ("02", line, kind), ("04", line, kind)], "Embeddings")
+    assert len(figure.axes) == 3
+    assert figure.axes[0].get_title(loc="left").startswith("id 00 (100%")
+    drawn = [np.asarray(part.get_offsets()) for part in figure.axes[0].collections]
+    assert [len(part) for part in drawn] == [10, 10, 10]
+    np.testing.assert_allclose(np.concatenate(drawn)[:, 1], 0, atol=1e-9)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training", "test, normal", "test, anomaly"]

@@ -287,8 +287,15 @@ def test_scripts_make_figures_and_page_of_a_finished_run(finished, tmp_path):
     for script, arguments in (("figures", ["--generated", "--out", results / "figures"]), ("report", [*tables, *out])):
         subprocess.run([sys.executable, ROOT / f"workflow/scripts/{script}.py", *common, *arguments], check=True)
     drawn = {str(path.relative_to(results / "figures")) for path in (results / "figures").rglob("*.[ps]*g")}
-    names = ["sweeps/rates", "training/rates", "trial/roc_slider", "trial/scores_slider", "clips/spectrograms_slider"]
+    names = [
+        "sweeps/rates",
+        "training/rates",
+        "trial/roc_slider",
+        "trial/scores_slider",
+        "trial/embedding_slider",
+        "clips/spectrograms_slider",
+    ]
     assert drawn == {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
     page = (results / "report.html").read_text()
-    assert page.count("<figure>") == 5
+    assert page.count("<figure>") == 6
     assert page.count("<audio") == page.count('class="error"') >= 6

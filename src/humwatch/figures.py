@@ -19,6 +19,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from sklearn.decomposition import PCA
 from sklearn.metrics import roc_curve
 
 from humwatch.files import replacing
@@ -228,6 +229,36 @@ def histogram_figure(scores: pd.DataFrame, title: str, footer: str = "") -> Figu
     return figure
 
 
+def embedding_figure(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], title: str, footer: str = "") -> Figure:
+    """What a detector makes of clips before it scores them, in two dimensions: a panel for each machine id.
+
+    panels: (machine id, embeddings (clips, size), kind (clips,): "training", "normal", "anomaly" or "no label"). Each panel
+    has its own axes: the two principal components of all its clips.
+    """
+    kinds = {"training": (GREY, "."), "normal": (BLUE, "o"), "anomaly": (ORANGE, "^"), "no label": (MUTED, "s")}
+    used = [name for name in kinds if any((kind == name).any() for _, _, kind in panels)]
+    legend = [
+        Line2D([], [], color=kinds[k][0], marker=kinds[k][1], ls="", ms=4, label=k if k == "training" else f"test, {k}")
+        for k in used
+    ]
+    columns = min(len(panels), 2)
+    rows = math.ceil(len(panels) / columns)
+    with matplotlib.rc_context(STYLE):
+        figure, grid = _figure(1.7 * rows, title, footer, legend, rows, columns, squeeze=False, sharex=False)
+        for axes in grid.flat[len(panels) :]:
+            axes.remove()
+        for axes, (machine_id, embeddings, kind) in zip(grid.flat, panels, strict=False):
+            pca = PCA(2, svd_solver="full").fit(embeddings)
+            points, shares = pca.transform(embeddings), pca.explained_variance_ratio_
+            for name in used:
+                colour, marker = kinds[name]
+                own = kind == name
+                axes.scatter(*points[own].T, s=7, c=colour, marker=marker, lw=0, alpha=0.7)
+            axes.set_title(f"id {machine_id} ({shares.sum():.0%} of the variance)", pad=2, fontsize=7)
+            axes.set(xticks=[], yticks=[])
+    return figure
+
+
 def spectrogram_figure(
     panels: Sequence[tuple[str, np.ndarray]],
     frequencies: np.ndarray | None,
@@ -302,7 +333,7 @@ def _figure(
     total = top + height + bottom
     figure = Figure(figsize=(WIDTH, total))
     figure.set_layout_engine("constrained", rect=(0, bottom / total, 1, height / total), h_pad=0.03, w_pad=0.03)
-    axes = figure.subplots(rows, columns, sharex=True, **kwargs)
+    axes = figure.subplots(rows, columns, **{"sharex": True} | kwargs)
     figure.text(0.014, 1 - 0.06 / total, title, va="top", fontsize=9, fontweight="bold", linespacing=1.1)
     figure.text(0.014, 0.05 / total, footer, va="bottom", fontsize=6.5, color=MUTED)
     for n, line in enumerate(lines):

@@ -12,6 +12,7 @@ import pandas as pd
 from humwatch.errors import InputError
 from humwatch.features import store
 from humwatch.features.logmel import LogMel
+from humwatch.features.store import Features
 
 LOG_COLUMNS = ["epoch", "train_loss", "val_loss", "seconds"]
 
@@ -68,16 +69,19 @@ class Results:
             return logs[0] if logs else pd.DataFrame(columns=LOG_COLUMNS)
         return pd.concat(logs).groupby("epoch", as_index=False).mean()
 
+    def parts(self, feature: str, machine_type: str, split: str, clips: Iterable[str]) -> Iterator[Features]:
+        """A feature of these clips, a row group's at a time."""
+        for group in store.groups(self.folder / "features" / feature / machine_type / f"{split}.parquet"):
+            if len(part := group.select(group.clips["clip"].isin([*clips]).to_numpy())):
+                yield part
+
     def frames(
         self, feature: str, machine_type: str, clips: Iterable[str]
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """A feature of these test clips, (frames, bins) each, and the feature's parameters."""
-        path = self.folder / "features" / feature / machine_type / "test.parquet"
-        wanted, found = set(clips), {}
-        for group in store.groups(path):
-            for i in np.flatnonzero(group.clips["clip"].isin(wanted)):
-                found[group.clips["clip"].iloc[i]] = group.clip(int(i)).copy()
-        return found, store.parameters(path)
+        parts = [*self.parts(feature, machine_type, "test", clips)]
+        found = {name: part.clip(i) for part in parts for i, name in enumerate(part.clips["clip"])}
+        return found, store.parameters(self.folder / "features" / feature / machine_type / "test.parquet")
 
     def warnings(self) -> Iterator[str]:
         """What the stages that read the recordings warned of."""

@@ -21,6 +21,8 @@ DETAIL_FEATURES = [
 ]
 
 
+HEARD = machine_types("train")
+
 # Masks to draw: those of the first trial that has any, else the defaults.
 AUGMENTATIONS = [t.parameters["augmentation"] for t in TRIALS if t.parameters.get("augmentation", "none") != "none"]
 MASKS = config["augmentations"][AUGMENTATIONS[0]] if AUGMENTATIONS else {}
@@ -34,7 +36,11 @@ rule figures:
         scores=DETAIL_SCORES,
         features=DETAIL_FEATURES,
         logs=sorted(f"{folder}/log.csv" for folder in SCORED_MODELS),
-        code=code("figures"),
+        models=DETAIL_MODELS,
+        trained=[
+            path.replace("/test.parquet", "/train.parquet") for path in DETAIL_FEATURES if path.split("/")[-2] in HEARD
+        ],
+        code=code("figures", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
     output:
         listed="results/{dataset}/figures/figures.txt",
         sweeps=report(

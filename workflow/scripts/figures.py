@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ import pandas as pd
 
 from humwatch import augment, cli, figures
 from humwatch.augment import SpecAugment
+from humwatch.detectors import base
 from humwatch.files import replacing
 from humwatch.results import Results, chosen, feature_of, scale_of
 
+load = lru_cache(base.load)  # the machine ids of one type may share a model
+EMBEDDED = 150  # at most so many clips of a machine id that are alike: training, normal, anomaly
 FOLDERS = ["sweeps", "training", "trial", "clips"]
 GENERATED = "Generated recordings (demo), not a real machine."
 
@@ -44,6 +48,13 @@ def main(args: argparse.Namespace) -> None:
             figures.save(
                 figures.roc_figure(scores, f"ROC: {title}", made_by), args.out / "trial" / f"roc_{machine_type}"
             )
+        if isinstance(row["feature"], str):  # an ensemble has no embedding of its own
+            panels = [*embeddings(results, row, scores)]
+            if panels:
+                title = f"What the detector makes of {machine_type} clips"
+                figures.save(
+                    figures.embedding_figure(panels, title, made_by), args.out / "trial" / f"embedding_{machine_type}"
+                )
         if np.isfinite(scores["score"]).any():
             draw_spectrograms(args, results, row, feature_of(row, tables[first]), scores, footer)
     # What the report depends on: folders cannot be compared by content, this file can.
@@ -53,6 +64,28 @@ def main(args: argparse.Namespace) -> None:
     with replacing(args.out / "figures.txt") as temporary:
         lines = (f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(args.out)}\n" for p in drawn)
         temporary.write_text("".join(lines))
+
+
+def embeddings(results: Results, row: pd.Series, scores: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """For figures.embedding_figure: each machine id that was heard, some of its training and test clips."""
+    of_type = results.clips[results.clips["machine_type"] == row["machine_type"]]
+    for machine_id, tested in scores[scores["heard"]].groupby("machine_id", sort=True):
+        detector = load(results.model(row, machine_id))
+        kind = tested["label"].astype("Int8").map({0: "normal", 1: "anomaly"}).astype(object).fillna("no label")
+        kinds = dict(zip(tested["clip"], kind, strict=True))
+        trained = of_type[(of_type["machine_id"] == machine_id) & (of_type["split"] == "train")]["clip"]
+        groups = [trained, *(tested["clip"][kind == k] for k in sorted(set(kind)))]
+        wanted = [clip for group in groups for clip in group.iloc[:: -(-len(group) // EMBEDDED)]]
+        found, labels = [], []
+        for split in ("train", "test"):
+            for part in results.parts(row["feature"], row["machine_type"], split, wanted):
+                if (embedded := detector.embed(part)) is None:
+                    return
+                found.append(embedded)
+                labels += [
+                    kinds.get(clip, "training") if split == "test" else "training" for clip in part.clips["clip"]
+                ]
+        yield machine_id, np.concatenate(found), np.array(labels)
 
 
 def draw_spectrograms(

@@ -41,6 +41,7 @@ def main(args: argparse.Namespace) -> None:
         names = {
             "ROC curves": f"trial/roc_{t}",
             "Histograms of anomaly scores": f"trial/scores_{t}",
+            "Embedded": f"trial/embedding_{t}",
             "Mel spectrograms": f"clips/spectrograms_{t}",
         }
         detail |= svgs(drawn, names, f"of {t} clips")

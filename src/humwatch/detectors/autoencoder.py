@@ -68,5 +68,8 @@ class Detector(ReconstructionDetector):
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         return functional.mse_loss(self.forward(inputs).float(), targets, reduction="sum")
 
+    def code(self, windows: torch.Tensor) -> torch.Tensor:
+        return self.network.layers[: 3 * (len(self.hyperparameters.hidden) + 1)](windows)
+
     def errors(self, windows: torch.Tensor) -> torch.Tensor:
         return (self.network(windows) - windows).square().mean(dim=1)

@@ -63,6 +63,10 @@ class BaseDetector(ABC):
     def score(self, features: Features) -> dict[str, np.ndarray]:
         """Anomaly scores of clips: name -> (clips,) float64. Several names are several poolings of the same errors."""
 
+    def embed(self, features: Features) -> np.ndarray | None:
+        """What the detector makes of each clip before it scores it, (clips, size); None where there is no such thing."""
+        return None
+
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
         """Everything learnt, as named arrays."""

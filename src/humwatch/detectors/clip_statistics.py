@@ -155,6 +155,10 @@ class PerMachineDetector(BaseDetector):
             scores[rows] = np.min(known, axis=0)
         return dict(zip(["score", *self.kinds], scores.T.copy(), strict=True))
 
+    def embed(self, features: Features) -> np.ndarray:
+        vectors = self.vectors(features)
+        return vectors.reshape(len(vectors), -1)
+
     def state(self) -> dict[str, np.ndarray]:
         arrays = {f"{machine}.{name}": array for machine, model in self.models.items() for name, array in model.items()}
         return {**self.statistics.state(), **arrays}

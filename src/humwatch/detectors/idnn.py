@@ -48,7 +48,11 @@ class Interpolation(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: (batch, window * bins), of which the middle frame is not looked at. Returns (batch, bins)."""
-        return self.layers(torch.cat([x[:, : self.middle.start], x[:, self.middle.stop :]], dim=1))
+        return self.layers(self.around(x))
+
+    def around(self, x: torch.Tensor) -> torch.Tensor:
+        """All frames but the middle one, (batch, (window - 1) * bins)."""
+        return torch.cat([x[:, : self.middle.start], x[:, self.middle.stop :]], dim=1)
 
 
 class Detector(ReconstructionDetector):
@@ -66,6 +70,10 @@ class Detector(ReconstructionDetector):
 
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         return functional.mse_loss(self.forward(inputs).float(), targets[:, self.network.middle], reduction="sum")
+
+    def code(self, windows: torch.Tensor) -> torch.Tensor:
+        hidden = self.hyperparameters.hidden
+        return self.network.layers[: 2 * (hidden.index(min(hidden)) + 1)](self.network.around(windows))
 
     def errors(self, windows: torch.Tensor) -> torch.Tensor:
         return (self.network(windows) - windows[:, self.network.middle]).square().mean(dim=1)

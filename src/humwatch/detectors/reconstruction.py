@@ -44,6 +44,10 @@ class ReconstructionDetector(BaseDetector):
     def errors(self, windows: torch.Tensor) -> torch.Tensor:
         """Anomaly score of each scaled window: (batch, window * bins) -> (batch,)."""
 
+    @abstractmethod
+    def code(self, windows: torch.Tensor) -> torch.Tensor:
+        """What the network's narrowest layer makes of scaled windows: (batch, window * bins) -> (batch, size)."""
+
     def example(self, windows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What a training step calls the network with, for so many windows."""
         return (self.network.scale(windows),)
@@ -93,6 +97,14 @@ class ReconstructionDetector(BaseDetector):
                 for batch in numbers.split(SCORING_BATCH)
             ]
         return torch.cat(errors).cpu().numpy(), windows.per_clip
+
+    @torch.no_grad()
+    def embed(self, features: Features) -> np.ndarray:
+        """The mean code of each clip's windows, (clips, size)."""
+        windows = Windows(features, self.hyperparameters.window, self.device)
+        numbers = torch.arange(len(windows), device=self.device)
+        codes = [self.code(self.network.scale(windows.gather(b)[0])).cpu() for b in numbers.split(SCORING_BATCH)]
+        return np.array([clip.mean(dim=0).numpy() for clip in torch.cat(codes).split(windows.per_clip.tolist())])
 
     def score(self, features: Features) -> dict[str, np.ndarray]:
         return pool(*self.window_errors(features))

@@ -89,6 +89,9 @@ class Detector(ReconstructionDetector):
         kl = -0.5 * (1 + log_var - mu.square() - log_var.exp()).sum()
         return squared + self.hyperparameters.kl_weight * kl
 
+    def code(self, windows: torch.Tensor) -> torch.Tensor:
+        return self.network.mu(self.network.encoder(windows))
+
     def errors(self, windows: torch.Tensor) -> torch.Tensor:
         return (self.network(windows, None)[0] - windows).square().mean(dim=1)
 
