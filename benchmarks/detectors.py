@@ -1,0 +1,66 @@
+"""Every trial of a finished run's sweeps in one table: AUC, pAUC, seconds to train and to score, parameters, megabytes.
+
+Seeds are averaged; intervals are the bootstrap's, averaged likewise. Seconds are those of the jobs on the machine that ran
+them, their start included (some 2 s); of models that hear all machine types, the whole.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import safetensors.numpy
+
+from humwatch.results import Results
+
+MEASURES = ["auc", "auc_low", "auc_high", "pauc", "train_s", "score_1000_s", "parameters", "mb"]
+LEARNT = ("network.", "average.", "members.")  # of networks
+
+
+def costs(results: Results, row: pd.Series) -> dict[str, float]:
+    """Of the models of one trial and machine type. An ensemble has none of its own."""
+    if not isinstance(row["feature"], str):
+        return {}
+    folders = {results.model(row, machine_id) for machine_id in results.scores(row)["machine_id"].unique()}
+    places = [folder.relative_to(results.folder / "models") for folder in folders]
+    arrays = [safetensors.numpy.load_file(folder / "model.safetensors") for folder in folders]
+    scored = [len(pd.read_parquet(results.folder / "scores" / f"{place}.parquet")) for place in places]
+    return {
+        "train_s": sum(seconds(results, "train", row, place) for place in places),
+        "score_1000_s": 1000 * sum(seconds(results, "score", row, place) for place in places) / sum(scored),
+        "parameters": sum(array.size for model in arrays for array in model.values()),
+        "mb": sum((folder / "model.safetensors").stat().st_size for folder in folders) / 1e6,
+    }
+
+
+def seconds(results: Results, stage: str, row: pd.Series, place: Path) -> float:
+    """Training: of all milestones up to the row's."""
+    folder = (results.folder / "benchmarks" / stage / place).parent
+    files = [folder / f"{place.name}.tsv"]
+    if stage == "train":
+        files = [path for path in folder.glob("*.tsv") if int(path.stem[7:]) <= int(place.name[7:])]
+    return sum(pd.read_csv(path, sep="\t")["s"].iloc[0] for path in files)
+
+
+def main(args: argparse.Namespace) -> None:
+    results, rows = Results(args.results), []
+    for name in args.sweeps:
+        sweep = results.sweep(name)
+        varied = [c for c in sweep.columns[sweep.columns.get_loc("diverged") + 1 : -1] if sweep[c].nunique() > 1]
+        keys = [c for c in dict.fromkeys(["detector", "feature", *varied]) if c in sweep and c != "seed"]
+        for _, row in sweep.iterrows():
+            rows.append({"sweep": name, **row[[*keys, "machine_type", *MEASURES[:4]]], **costs(results, row)})
+    table = pd.DataFrame(rows)
+    keys = [c for c in table if c not in MEASURES]
+    table = table.groupby(keys, dropna=False, sort=False)[[m for m in MEASURES if m in table]].mean().reset_index()
+    print(table.replace(np.nan, "").round(3).to_string(index=False))
+    args.out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(args.out / "detectors.csv", index=False)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("results", type=Path, help="results/<name> of a finished run")
+    parser.add_argument("--sweeps", nargs="+", default=["detectors"])
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder for the CSV")
+    main(parser.parse_args())
