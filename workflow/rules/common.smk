@@ -1,3 +1,4 @@
+import gc
 import hashlib
 import json
 import os
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import yaml
 from snakemake.logging import logger
+
+# A large plan is millions of objects that stay: looking for garbage among them took an eighth of its time.
+gc.set_threshold(1_000_000)
 
 ROOT = Path(os.path.relpath(workflow.basedir))
 sys.path.insert(0, str(ROOT / "src"))
@@ -200,6 +204,15 @@ def masks_argument(wildcards, input):
 def machine_id_argument(wildcards):
     _, found, machine_id = wildcards.scope.partition("_id_")
     return f"--machine-id {shlex.quote(machine_id)}" if found else ""
+
+
+def trial_arguments(wildcards):
+    """What a trial is, in one function: Snakemake calls every function for every job, which counts in large plans."""
+    trial = MODELS[wildcards.trial]
+    return (
+        f"--detector {trial.parameters['detector']} --hyperparameters {shlex.quote(as_json(trial.hyperparameters))}"
+        f" --seed {trial.parameters['seed']} {machine_id_argument(wildcards)}"
+    )
 
 
 def previous_milestone(wildcards):

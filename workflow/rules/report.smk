@@ -3,17 +3,9 @@ report: "../report/workflow.rst"
 
 # The trial shown in detail is one of the first sweep's: which one, its table says when it is there.
 DETAIL = next(iter(SWEEPS.values()))
-DETAIL_PLACES = [f"{s}/{t.name}/epochs-{t.epochs}" for t in DETAIL for s in SCOPES[t.parameters["scope"]]]
 DETAIL_DETECTORS = sorted(
     {t.parameters["detector"] for t in DETAIL if "feature" in t.parameters}
 )  # ensembles have none
-DETAIL_MODELS = sorted(
-    f"{R}/models/{s}/{t.name}/epochs-{t.epochs}/model.json"  # written with the model's other files, the last of them
-    for t in DETAIL
-    if "feature" in t.parameters
-    for s in SCOPES[t.parameters["scope"]]
-)
-DETAIL_SCORES = sorted({f"{R}/scores/{place}.parquet" for place in DETAIL_PLACES})
 DETAIL_FEATURES = [
     f"{R}/features/{feature}/{t}/test.parquet"
     for feature in sorted({t.parameters["feature"] for t in DETAIL if "feature" in t.parameters})
@@ -32,11 +24,8 @@ rule figures:
     """Draw every sweep, and the chosen trial in detail."""
     input:
         clips="results/{dataset}/clips.parquet",
-        tables=rules.tables.output,
-        scores=DETAIL_SCORES,
+        tables=rules.tables.output,  # made of every score and log: naming those here as well would slow large plans down
         features=DETAIL_FEATURES,
-        logs=sorted(f"{folder}/log.csv" for folder in SCORED_MODELS),
-        models=DETAIL_MODELS,
         trained=[
             path.replace("/test.parquet", "/train.parquet") for path in DETAIL_FEATURES if path.split("/")[-2] in HEARD
         ],
@@ -94,9 +83,7 @@ rule report:
         clips="results/{dataset}/clips.parquet",
         tables=rules.tables.output,
         figures=rules.figures.output.listed,
-        scores=DETAIL_SCORES,
         features=DETAIL_FEATURES,
-        models=DETAIL_MODELS,
         code=code("report", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
         template=[str(ROOT / "src/humwatch/report_template" / name) for name in ("style.css", "script.js")],
     output:

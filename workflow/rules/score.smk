@@ -20,9 +20,8 @@ rule score:
         runtime=lambda w, input, attempt: attempt * plan.minutes(scoring_seconds(w.trial, frames_of(w, input))),
     params:
         model=lambda w, input: str(Path(input.model).parent),
-        score=lambda w: MODELS[w.trial].parameters["score"],
-        machine_id=machine_id_argument,
+        trial=lambda w: f"--score {MODELS[w.trial].parameters['score']} {machine_id_argument(w)}",
     shell:
         "python {input.code[0]:q} --log {log:q} --title 'score {wildcards.scope} {wildcards.trial}'"
-        " --model {params.model:q} --features {input.features:q} {params.machine_id} --score {params.score}"
-        " --out {output.scores:q} --submission {output.submission:q}"
+        " --model {params.model:q} --features {input.features:q} {params.trial} --out {output.scores:q}"
+        " --submission {output.submission:q}"

@@ -22,18 +22,14 @@ rule train:
         runtime=lambda w, input, attempt: attempt
         * plan.minutes(training_seconds(w.trial, int(w.epochs), frames_of(w, input))),
     params:
-        detector=lambda w: MODELS[w.trial].parameters["detector"],
-        hyperparameters=lambda w: as_json(MODELS[w.trial].hyperparameters),
-        seed=lambda w: MODELS[w.trial].parameters["seed"],
+        trial=trial_arguments,
         validation="--validation-fraction {fraction} --validation-seed {seed}".format(**config["validation"]),
         previous=lambda w, input: (f"--continue-from {Path(input.previous[0]).parent}" if input.previous else ""),
         masks=masks_argument,
-        machine_id=machine_id_argument,
         device=config["device"],
-        interim=lambda w: f"{R}/interim/{w.scope}/{w.trial}/epochs-{w.epochs}",
-        out=lambda w, output: str(Path(output[0]).parent),
+        interim="results/{dataset}/interim/{scope}/{trial}/epochs-{epochs}",
+        out=MODEL,
     shell:
         "python {input.code[0]:q} --log {log:q} --title 'train {wildcards.scope} {wildcards.trial}'"
-        " --detector {params.detector} --hyperparameters {params.hyperparameters:q} --features {input.features:q}"
-        " {params.masks} {params.machine_id} --seed {params.seed} --epochs {wildcards.epochs} {params.previous} {params.validation}"
-        " --device {params.device} --interim {params.interim:q} --out {params.out:q}"
+        " {params.trial} --features {input.features:q} {params.masks} --epochs {wildcards.epochs} {params.previous}"
+        " {params.validation} --device {params.device} --interim {params.interim:q} --out {params.out:q}"

@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import scipy
 import soundfile as sf
-from scipy import fft
 
 from humwatch.errors import InputError
 
@@ -379,7 +379,7 @@ def _ring(sound, at, amplitudes, frequencies, decay):
 def _noise(rng, samples, magnitude):
     """Gaussian noise of unit power, (samples,) float32; magnitude: (samples // 2 + 1,) float32, of its spectrum."""
     spectrum = rng.standard_normal(2 * len(magnitude), np.float32).view(np.complex64) * magnitude
-    return fft.irfft(spectrum, samples) * (samples / 2 / np.linalg.norm(magnitude))
+    return scipy.fft.irfft(spectrum, samples) * (samples / 2 / np.linalg.norm(magnitude))
 
 
 def _wander(rng, samples, rate):
@@ -402,7 +402,7 @@ def _rail_spectrum(rail, samples):
     Power density: a floor that rises up to some 2 kHz, and at each resonance f_r, of quality 15,
     (1 kHz / f_r) / (1 + (15 (f / f_r - f_r / f))^2).
     """
-    f = fft.rfftfreq(samples, 1 / SAMPLE_RATE).clip(1)
+    f = scipy.fft.rfftfreq(samples, 1 / SAMPLE_RATE).clip(1)
     density = 0.05 * (f / 2000) ** 2 / (1 + (f / 2000) ** 2)
     for resonance in rail.resonances:
         density += 1000 / resonance / (1 + (15 * (f / resonance - resonance / f)) ** 2)
@@ -412,14 +412,14 @@ def _rail_spectrum(rail, samples):
 @lru_cache(maxsize=2)
 def _dry_spectrum(samples):
     """Magnitudes of dry friction, (samples // 2 + 1,) float32: noise above some 3 kHz."""
-    f = fft.rfftfreq(samples, 1 / SAMPLE_RATE)
+    f = scipy.fft.rfftfreq(samples, 1 / SAMPLE_RATE)
     return np.sqrt((f / 3500) ** 4 / (1 + (f / 3500) ** 4)).astype(np.float32)
 
 
 @lru_cache(maxsize=2)
 def _bed_basis(samples):
     """(samples // 2 + 1, points) float32: with these weights a spectrum's bins take the levels of the bed's points."""
-    log_f = np.log(fft.rfftfreq(samples, 1 / SAMPLE_RATE).clip(1))
+    log_f = np.log(scipy.fft.rfftfreq(samples, 1 / SAMPLE_RATE).clip(1))
     return np.stack(
         [np.interp(log_f, np.log(BED[0]), point) for point in np.eye(BED.shape[1])], axis=1, dtype=np.float32
     )
