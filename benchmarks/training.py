@@ -2,7 +2,11 @@
 
 The course loop is re-implemented from its description: windows stacked into one float64 array, a Dataset that returns one item
 at a time, PyTorch's default collation, a cast to float32 per batch, unfused Adam. All sides train the same network on the same
-generated frames, timed in turn in one run; a side by side run starts as many single-thread trials as there are cores.
+generated frames, timed in turn in one run; a side by side run starts as many single-thread trials as there are cores, and its
+throughput is that of all of them. `times_course` compares with the course loop run in the same way, `times_course_best` with
+the best that the course loop reaches with one trial on this machine, whatever its threads.
+
+Clips per second: training clips heard once. Recipe fast hears a clip in a fifth of its windows, all others in all of them.
 """
 
 import argparse
@@ -11,8 +15,9 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Iterator
 
+import common
 import numpy as np
 import pandas as pd
 import torch
@@ -21,16 +26,25 @@ from torch.utils.data import DataLoader, Dataset
 from humwatch import augment
 from humwatch.detectors.vae import Detector
 from humwatch.features.store import Features
-from humwatch.training import make_optimizer
+from humwatch.training import Optimizer, autocast, generator_for
 from humwatch.windows import Windows
 
 FRAMES, BINS, WINDOW = 313, 128, 5
+COPIES = 10
+WARMING = 3
 
 
 def features(clips: int) -> Features:
     values = np.random.default_rng(0).normal(-40, 10, (clips * FRAMES, BINS)).astype(np.float32)
     table = pd.DataFrame({"clip": [f"{i}.wav" for i in range(clips)], "machine_type": "x", "machine_id": "00"})
     return Features(values, np.arange(clips + 1) * FRAMES, table, {})
+
+
+def detector(**hyperparameters) -> Detector:
+    made = Detector(**hyperparameters)
+    made.feature = {"bins": BINS}
+    made.network = made.build(BINS)
+    return made
 
 
 class CourseDataset(Dataset):
@@ -50,50 +64,50 @@ class CourseDataset(Dataset):
         return self.windows[i]
 
 
-def course(detector: Detector, made: Features, batch_size: int, steps: int) -> None:
-    network, generator = detector.network, torch.Generator().manual_seed(0)
+def course(made: Features, batch_size: int) -> Iterator[None]:
+    """The course baseline's loop, for ever; as the others, it yields after each step."""
+    network = detector().network
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, foreach=False, fused=False)
-    loader = DataLoader(CourseDataset(made), batch_size=batch_size, shuffle=True)
-    for step, batch in enumerate(loader):
-        x = batch.float()
-        reconstruction, mu, log_var = network(x, generator)
-        kl = -0.5 * torch.sum(1 + log_var - mu.pow(2) - log_var.exp())
-        loss = ((reconstruction - x) ** 2).sum() + 0.01 * kl
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        yield loss.item()
-        if step + 1 == steps:
-            return
+    loader = DataLoader(CourseDataset(made), batch_size=batch_size, shuffle=True, drop_last=True)
+    while True:
+        for batch in loader:
+            x = batch.float()
+            reconstruction, mu, log_var = network(x, torch.randn(len(x), 20))
+            kl = -0.5 * torch.sum(1 + log_var - mu.pow(2) - log_var.exp())
+            loss = ((reconstruction - x) ** 2).sum() + 0.01 * kl
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss.item()
+            yield
 
 
-def ours(detector: Detector, made: Features, batch_size: int, steps: int, masks: pd.DataFrame | None = None) -> None:
-    windows, generator = Windows(made, WINDOW, masks=masks), torch.Generator().manual_seed(0)
-    optimizer = make_optimizer(detector.network, 1e-3)
-    order = torch.randperm(len(windows), generator=generator)
-    for step, batch in enumerate(order.split(batch_size)):
-        loss = detector.loss(*windows.gather(batch), generator)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        yield
-        if step + 1 == steps:
-            return
+def ours(made: Features, batch_size: int, recipe="report", precision="auto", masks=None) -> Iterator[None]:
+    """The loop of humwatch.training.run_epochs."""
+    trained = detector(recipe=recipe, precision=precision)
+    windows, generator = Windows(made, WINDOW, masks=masks), generator_for(0, 1)
+    optimizer = Optimizer(trained.network, 1e-3, averaged=recipe == "fast")
+    while True:
+        order = windows.apart(generator) if recipe == "fast" else windows.all(generator)
+        for batch in order[: len(order) // batch_size * batch_size].split(batch_size):
+            trained._loss(*windows.gather(batch), generator).backward()
+            optimizer.step()
+            yield
 
 
-def masked(detector: Detector, made: Features, batch_size: int, steps: int) -> None:
+def masked(made: Features, batch_size: int) -> Iterator[None]:
     names = made.clips["clip"].tolist()
-    table = augment.draw(names, np.diff(made.starts), BINS, augment.SpecAugment(10, 2, 16, 2, 32))
-    return ours(detector, made, batch_size, steps, table)
+    settings = augment.SpecAugment(COPIES, 1, 16, 1, 32)
+    return ours(made, batch_size, masks=augment.draw(names, np.diff(made.starts), BINS, settings))
 
 
-def bound(detector: Detector, made: Features, batch_size: int, steps: int) -> None:
+def bound(made: Features, batch_size: int, dtype: torch.dtype = torch.float32) -> Iterator[None]:
     """The products of forward and backward, nothing else: three per layer, two for the first."""
-    layers = [m for m in detector.network.modules() if isinstance(m, torch.nn.Linear)]
-    weights = [layer.weight.detach() for layer in layers]
-    inputs = [torch.randn(batch_size, w.shape[1]) for w in weights]
-    outputs = [torch.randn(batch_size, w.shape[0]) for w in weights]
-    for _ in range(steps):
+    layers = [m for m in detector().network.modules() if isinstance(m, torch.nn.Linear)]
+    weights = [layer.weight.detach().to(dtype) for layer in layers]
+    inputs = [torch.randn(batch_size, w.shape[1]).to(dtype) for w in weights]
+    outputs = [torch.randn(batch_size, w.shape[0]).to(dtype) for w in weights]
+    while True:
         for i, (w, x, y) in enumerate(zip(weights, inputs, outputs, strict=True)):
             x @ w.T
             y.T @ x
@@ -102,33 +116,47 @@ def bound(detector: Detector, made: Features, batch_size: int, steps: int) -> No
         yield
 
 
-SIDES = {"course loop": course, "humwatch": ours, "humwatch, 10 masked copies": masked, "matrix products alone": bound}
+SIDES = {
+    "course loop": course,
+    "humwatch, report, fp32": lambda made, batch: ours(made, batch, precision="fp32"),
+    "humwatch, fast": lambda made, batch: ours(made, batch, recipe="fast"),
+    f"humwatch, report, {COPIES} masked copies": masked,
+    "matrix products alone, fp32": bound,
+}
+if autocast("auto", "cpu").__class__ is torch.autocast:
+    SIDES["humwatch, report, bf16"] = ours
+    SIDES["matrix products alone, bf16"] = lambda made, batch: bound(made, batch, torch.bfloat16)
 
 
-def measure(side: str, batch_size: int, seconds: float, threads: int) -> float:
-    """Windows per second over some seconds, after a few warming steps."""
+def measure(side: str, batch_size: int, seconds: float, threads: int, wait=lambda: None) -> float:
+    """Windows per second over some seconds, after a few warming steps and what there is to wait for."""
     torch.set_num_threads(threads)
-    made = features(max(40, batch_size // 50))
-    detector = Detector()
-    detector.feature = {"bins": BINS}
-    detector.network = detector.build(BINS)
-    done, begun = 0, None
-    while True:
-        for _ in SIDES[side](detector, made, batch_size, 10**9):
-            if begun is None and done == 3:
-                begun, done = time.perf_counter(), 0
-            done += 1
-            if begun and time.perf_counter() - begun > seconds:
-                return done * batch_size / (time.perf_counter() - begun)
+    steps = SIDES[side](features(max(40, batch_size // 50)), batch_size)
+    for _ in range(WARMING):
+        next(steps)
+    wait()
+    done, begun = 0, time.perf_counter()
+    while time.perf_counter() - begun < seconds:
+        next(steps)
+        done += 1
+    return done * batch_size / (time.perf_counter() - begun)
 
 
 def side_by_side(side: str, batch_size: int, seconds: float, processes: int) -> float:
     command = [sys.executable, __file__, "--one", side, str(batch_size), str(seconds)]
-    running = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        for _ in range(processes)
-    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    running = [subprocess.Popen(command, env=environment, **pipes) for _ in range(processes)]
+    for process in running:
+        process.stdout.readline()  # it is ready
+    for process in running:
+        process.stdin.write("\n")
     return sum(float(process.communicate()[0]) for process in running)
+
+
+def wait_for_the_others() -> None:
+    print("ready", flush=True)
+    input()
 
 
 def main(args: argparse.Namespace) -> None:
@@ -145,26 +173,28 @@ def main(args: argparse.Namespace) -> None:
             for how, run in runs.items():
                 for side in SIDES:
                     found.setdefault((how, side), []).append(run(side))
+        medians = {key: statistics.median(values) for key, values in found.items()}
+        best = max(medians[how, "course loop"] for how in list(runs)[:2])
         for (how, side), values in found.items():
-            base = statistics.median(found[how, "course loop"])
-            middle = statistics.median(values)
-            rows.append([batch_size, how, side, middle, min(values), max(values), middle / base])
-    result = pd.DataFrame(rows, columns=["batch", "how", "side", "windows_per_second", "min", "max", "times_course"])
-    print(result.round(2).to_string(index=False))
-    args.out.mkdir(parents=True, exist_ok=True)
-    result.to_csv(args.out / "training.csv", index=False)
+            middle = medians[how, side]
+            clips = middle / (FRAMES - WINDOW + 1) * (WINDOW if "fast" in side else 1)
+            course_loop = medians[how, "course loop"]
+            spread = [min(values), max(values)]
+            rows.append([batch_size, how, side, middle, *spread, clips, middle / course_loop, middle / best])
+    columns = ["batch", "how", "side", "windows_per_second", "min", "max", "clips_per_second"]
+    result = pd.DataFrame(rows, columns=[*columns, "times_course", "times_course_best"])
+    common.write(result, args.out, "training")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[100, 200, 1000])
-    parser.add_argument("--seconds", type=float, default=3.0, help="per measurement")
+    parser.add_argument("--seconds", type=float, default=1.5, help="per measurement")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder for the CSV")
     arguments = parser.parse_args()
     if arguments.one:
         name, batch, duration = arguments.one
-        print(measure(name, int(batch), float(duration), 1))
+        print(measure(name, int(batch), float(duration), 1, wait_for_the_others))
     else:
         main(arguments)

@@ -137,6 +137,11 @@ def autocast(precision: str, device: str) -> contextlib.AbstractContextManager:
     return torch.autocast(device, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
 
 
+def on_gpu(device: str) -> bool:
+    """Whether the host only launches what the device computes."""
+    return device != "cpu"
+
+
 def compiled(network: torch.nn.Module, *example: Any) -> Callable[..., Any]:
     """The network as one compiled step without launches from the host (CUDA graphs); as it is where that cannot be made.
 

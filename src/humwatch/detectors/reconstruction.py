@@ -10,7 +10,7 @@ import torch
 from humwatch.detectors.base import BaseDetector, FitContext
 from humwatch.features.store import Features
 from humwatch.scoring import pool
-from humwatch.training import COMPILED_STEPS, Optimizer, autocast, compiled, generator_for, run_epochs
+from humwatch.training import COMPILED_STEPS, Optimizer, autocast, compiled, generator_for, on_gpu, run_epochs
 from humwatch.windows import Windows
 
 SCORING_BATCH = 1024
@@ -71,7 +71,7 @@ class ReconstructionDetector(BaseDetector):
             self.optimizer.set_state(self.saved or {})
         windows = Windows(train, hp.window, self.device, context.masks, context.clean_targets)
         self.compiled = self.network
-        if self.device != "cpu" and len(windows) >= COMPILED_STEPS * hp.batch_size:
+        if on_gpu(self.device) and len(windows) >= COMPILED_STEPS * hp.batch_size:
             with autocast(hp.precision, self.device):
                 self.compiled = compiled(self.network.train(), *self.example(windows.view[: hp.batch_size]))
         self.diverged = not run_epochs(

@@ -1,0 +1,56 @@
+"""What the benchmarks share: sides timed in turn, tables printed and written, generated clips."""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path("results/benchmarks")
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    made.add_argument("--out", type=Path, default=RESULTS, help="folder for the CSV")
+    return made
+
+
+def in_turn(sides: dict[str, Callable[[], float]], repeats: int) -> pd.DataFrame:
+    """Call every side in turn, `repeats` times over: a row per side, its median, smallest and largest value."""
+    found: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(repeats):
+        for side, measure in sides.items():
+            found[side].append(measure())
+    rows = [[side, statistics.median(v), min(v), max(v)] for side, v in found.items()]
+    return pd.DataFrame(rows, columns=["side", "median", "min", "max"])
+
+
+def write(table: pd.DataFrame, out: Path, name: str, digits: int = 2) -> None:
+    print(table.round(digits).to_string(index=False), flush=True)
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out / f"{name}.csv", index=False)
+
+
+def run(command: list, folder: Path) -> tuple[float, float, float]:
+    """Run a Python command in `folder`: its seconds, its CPU seconds, its peak memory in MB, children left out."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    messages = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - begun
+    if status:
+        raise SystemExit(f"{command}\n{messages.decode()}")
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
