@@ -5,16 +5,19 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format clean
+.PHONY: help run test test-slow lint format clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/installed  ## the demo: recordings, features, trials, AUC tables in results/demo
 	snakemake --cores $(CORES)
 
 test: .venv/installed  ## run the tests
 	pytest -n 2 --dist loadfile
+
+test-slow: .venv/installed  ## train on real recordings for minutes (HUMWATCH_DATA)
+	pytest -m slow
 
 lint: .venv/installed  ## check format, style, types and the workflow
 	ruff format --check . && ruff check .

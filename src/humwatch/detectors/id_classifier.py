@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -266,7 +267,7 @@ class Detector(BaseDetector):
         rate = self.feature.get("sample_rate", SAMPLE_RATE)
         classes, exchange = len(self.classes) * self._variants, self._pseudo == "feature_exchange"
         self.members = nn.ModuleList(Member(p, self.shape, rate, classes, exchange) for _ in range(p.members))
-        average = get_ema_multi_avg_fn(p.averaging)
+        average = partial(running_average, p.averaging)
         self.average = AveragedModel(self.members, multi_avg_fn=average, use_buffers=True)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
@@ -428,6 +429,11 @@ class Member(nn.Module):
             exchanged, halves = feature_exchange(embedding, labels, EXCHANGED, generator)
             loss = loss + F.cross_entropy(self.exchange_head(exchanged, halves), halves)
         return loss
+
+
+def running_average(keep: float, averaged: Any, current: Any, steps: Tensor) -> None:
+    """The exponential average spans a tenth of the steps at first, so that it forgets how the weights began."""
+    get_ema_multi_avg_fn(min(keep, (1 + steps.item()) / (10 + steps.item())))(averaged, current, steps)
 
 
 def _under(prefix: str, state: dict[str, np.ndarray]) -> dict[str, Tensor]:
