@@ -312,13 +312,14 @@ class Detector(BaseDetector):
         return x, labels * len(amounts) + variant
 
     def _inputs(self, features: Features) -> Tensor:
-        """What the network hears: (clips, ...) float32, without a copy of a waveform."""
+        """What the network hears: (clips, ...) float32."""
         if self._network.waveform:
             if len(set(np.diff(features.starts))) > 1:
                 raise InputError(
                     f"network {self.hyperparameters.network} needs clips of one length: set `seconds` of the waveform feature"
                 )
-            return torch.from_numpy(features.values.reshape(len(features), -1))
+            # Row groups are read-only views of a file; torch wants its own memory.
+            return torch.from_numpy(np.require(features.values, requirements="W").reshape(len(features), -1))
         vectors = Standardiser(self.mean, self.std)(self.statistics(features))
         return torch.from_numpy(vectors.astype(np.float32))
 
