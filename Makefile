@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format clean
+.PHONY: help run test bench lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,10 @@ run: .venv/installed  ## the demo: recordings, features, trials, AUC tables in r
 
 test: .venv/installed  ## run the tests
 	pytest -n 2 --dist loadfile
+
+bench: .venv/installed  ## measure speed, memory and growth: tables on the screen and in results/benchmarks
+	for b in training features modspec stages overhead trials time_to_auc study; do \
+	  echo "== $$b" && OMP_NUM_THREADS=1 python benchmarks/$$b.py || exit 1; done
 
 lint: .venv/installed  ## check format, style, types and the workflow
 	ruff format --check . && ruff check .
