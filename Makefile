@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint format clean
+.PHONY: help run test test-slow bench lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ test: .venv/installed  ## run the tests
 
 test-slow: .venv/installed  ## train on real recordings for minutes (HUMWATCH_DATA)
 	pytest -m slow
+
+bench: .venv/installed  ## measure speed, memory and growth: tables on the screen and in results/benchmarks
+	for b in training features modspec stages overhead trials time_to_auc study; do \
+	  echo "== $$b" && OMP_NUM_THREADS=1 python benchmarks/$$b.py || exit 1; done
 
 lint: .venv/installed  ## check format, style, types and the workflow
 	ruff format --check . && ruff check .

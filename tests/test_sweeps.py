@@ -236,3 +236,13 @@ def test_references_only_for_the_same_ids(tmp_path):
     trial = trials.Trial("t", {"detector": "vae", "epochs": 5, "score": "mean"})
     shown = tables.sweep_table("s", [trial], measured.assign(detector="vae"), trained, references)["reference"].item()
     assert "course VAE" in shown and "IDNN" not in shown
+
+
+def test_scores_that_follow_a_pattern():
+    def scores(*names):
+        config = {"dataset": {"name": "x", "source": "demo"}, "sweeps": {"s": {"detector": "gmm", "score": [*names]}}}
+        return [t.parameters["score"] for t in trials.sweeps(validate(config, SCHEMA), SCHEMA)["s"]]
+
+    assert scores("score", "r_0.95") == ["score", "r_0.95"]
+    with pytest.raises(InputError, match="score is 'mean', for gmm it must be text like"):
+        scores("mean")

@@ -52,7 +52,10 @@ def _with_trial_parameters(schema: Schema) -> Schema:
         for name, parameter in hyperparameters.items():
             known = every.setdefault(name, {key: value for key, value in parameter.items() if key != "default"})
             if "enum" in known and name not in common:  # detectors may name their scores differently
-                known["enum"] = [*dict.fromkeys([*known["enum"], *parameter.get("enum", [])])]
+                if "enum" in parameter:
+                    known["enum"] = [*dict.fromkeys([*known["enum"], *parameter["enum"]])]
+                else:
+                    del known["enum"]  # one detector's names follow a pattern: `trials` checks what is whose
     full["properties"]["trial"]["properties"] = every
     full["properties"]["detectors"] |= {
         "properties": {

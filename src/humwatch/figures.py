@@ -19,11 +19,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from sklearn.decomposition import PCA
-from sklearn.metrics import roc_curve
 
 from humwatch.files import replacing
-from humwatch.metrics import MAX_FPR, auc, pauc
+from humwatch.metrics import MAX_FPR, auc, pauc, roc
 
 WIDTH = 3.5  # inches
 GROUND, INK, MUTED, GRID = "#ffffff", "#1f2933", "#65717e", "#dde3e8"
@@ -187,7 +185,7 @@ def roc_figure(scores: pd.DataFrame, title: str, footer: str = "") -> Figure:
             labels, values = clips["label"].to_numpy(int), clips["score"].to_numpy(float)
             if len(np.unique(labels)) < 2 or not np.isfinite(values).all():
                 continue
-            false_alarms, hits, _ = roc_curve(labels, values)
+            false_alarms, hits = roc(labels, values)
             text = f"id {machine_id}: AUC {auc(labels, values):.3f}, pAUC {pauc(labels, values):.3f}"
             line = ["-", (0, (5, 1.5)), (0, (1, 1))][n // len(CATEGORIES) % 3]
             axes.plot(false_alarms, hits, color=CATEGORIES[n % len(CATEGORIES)], lw=1.5, ls=line, label=text)
@@ -243,6 +241,8 @@ def embedding_figure(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], title
     ]
     columns = min(len(panels), 2)
     rows = math.ceil(len(panels) / columns)
+    from sklearn.decomposition import PCA  # a second, for a figure that few studies have
+
     with matplotlib.rc_context(STYLE):
         figure, grid = _figure(1.7 * rows, title, footer, legend, rows, columns, squeeze=False, sharex=False)
         for axes in grid.flat[len(panels) :]:

@@ -18,6 +18,17 @@ def pauc(labels: np.ndarray, scores: np.ndarray) -> float:
     return _area(labels, scores, MAX_FPR)
 
 
+def roc(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ROC curve from (0, 0) to (1, 1): false-positive and true-positive rates, one step per distinct score."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(
+        np.flatnonzero(np.diff(scores[order])), len(scores) - 1
+    )  # the last clip of each run of equal scores
+    fpr = np.append(0, np.cumsum(labels[order] == 0)[ends]) / (labels == 0).sum()
+    tpr = np.append(0, np.cumsum(labels[order] == 1)[ends]) / (labels == 1).sum()
+    return fpr, tpr
+
+
 def bootstrap_auc(labels: np.ndarray, scores: np.ndarray, samples: int, seed: int) -> np.ndarray:
     """AUC of `samples` stratified bootstrap samples: normals and anomalies are each drawn with replacement. (samples,).
 
@@ -50,12 +61,7 @@ def _area(labels: np.ndarray, scores: np.ndarray, max_fpr: float | None) -> floa
     """What scikit-learn's roc_auc_score returns, and is tested against, in a hundredth of its time: tables have thousands."""
     if len(np.unique(labels)) < 2 or not np.isfinite(scores).all():
         return math.nan
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(
-        np.flatnonzero(np.diff(scores[order])), len(scores) - 1
-    )  # the last clip of each run of equal scores
-    tpr = np.append(0, np.cumsum(labels[order] == 1)[ends]) / (labels == 1).sum()
-    fpr = np.append(0, np.cumsum(labels[order] == 0)[ends]) / (labels == 0).sum()
+    fpr, tpr = roc(labels, scores)
     if max_fpr is None:
         return float(np.trapezoid(tpr, fpr))
     stop = np.searchsorted(fpr, max_fpr, "right")

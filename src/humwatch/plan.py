@@ -205,7 +205,7 @@ class Study:
             heapq.heappush(free, heapq.heappop(free) + length + JOB_SECONDS)
         cores = 4 * gpus
         table = self.table().set_index("stage")["jobs"]
-        before = self._features_seconds() / min(cores, 2 * table["features"]) + JOB_SECONDS * 2
+        before = self._features_seconds() / min(cores, table["features"]) + JOB_SECONDS * 2
         after = self._scores_seconds() / min(cores, table["scores"]) + JOB_SECONDS * math.ceil(table["scores"] / cores)
         hours = (before + max(free) + after) / 3600
         return {

@@ -17,7 +17,6 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-import scipy.signal
 import soundfile
 from PIL import Image
 
@@ -426,6 +425,8 @@ def mp3(samples: np.ndarray, sample_rate: int) -> bytes:
     """One channel of sound as MP3, which all browsers play; resampled where MP3 does not know the sample rate (Hz)."""
     rate = next((r for r in MP3_RATES if r <= sample_rate), MP3_RATES[-1])
     if rate != sample_rate:
+        import scipy.signal  # half of the time that the report takes to start, and seldom needed
+
         common = math.gcd(rate, sample_rate)
         samples = scipy.signal.resample_poly(samples, rate // common, sample_rate // common)
     file = io.BytesIO()

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,9 +92,14 @@ def _trial(point: dict[str, Any], config: Mapping[str, Any], schema: Schema) -> 
     for key, names in (("feature", [*config["features"]]), ("augmentation", ["none", *config["augmentations"]])):
         if parameters[key] not in names:
             raise InputError(f"config: trial.{key} is {parameters[key]!r}, it must be one of {', '.join(names)}")
-    if "score" in known and parameters["score"] not in known["score"].get("enum", [parameters["score"]]):
+    allowed = known.get("score", {})
+    if "enum" in allowed and parameters["score"] not in allowed["enum"]:
         raise InputError(
-            f"config: score is {parameters['score']!r}, for {detector} it must be one of {', '.join(known['score']['enum'])}"
+            f"config: score is {parameters['score']!r}, for {detector} it must be one of {', '.join(allowed['enum'])}"
+        )
+    if "pattern" in allowed and not re.search(allowed["pattern"], parameters["score"]):
+        raise InputError(
+            f"config: score is {parameters['score']!r}, for {detector} it must be text like {allowed['pattern']}"
         )
     return Trial(_name(parameters, known), parameters)
 

@@ -6,6 +6,7 @@ rule demo:
         "results/{dataset}/recordings/{split}.txt",
     log:
         "results/{dataset}/logs/demo/{split}.log",
+    priority: 1000
     params:
         folder=lambda w, output: str(Path(output[0]).parent),
         size=as_json(dataset["size"]),
@@ -109,6 +110,7 @@ else:
             "results/{dataset}/clips/{machine_type}/{split}.parquet",
         log:
             "results/{dataset}/logs/clips/{machine_type}/{split}.log",
+        priority: 1000
         params:
             dataset=dataset_argument,
             sample_rate=sample_rate_argument,

@@ -11,7 +11,7 @@ rule features:
         "results/{dataset}/benchmarks/features/{feature}/{machine_type}/{split}.tsv"
     wildcard_constraints:
         feature=features_named(imported=False),
-    threads: 2
+    priority: 1000  # every training and score waits for them
     resources:
         mem_mb=lambda w, attempt: attempt * plan.stage_mb("features"),
         runtime=lambda w, attempt: attempt
@@ -24,7 +24,7 @@ rule features:
         "python {input.code[0]:q} --log {log:q}"
         " --title 'features {wildcards.feature} {wildcards.machine_type} {wildcards.split}'"
         " --folder {params.folder:q} --clips {input.clips:q} --feature {params.feature:q} --channel {params.channel}"
-        " --threads {threads} --out {output:q}"
+        " --out {output:q}"
 
 
 rule import_features:

@@ -13,6 +13,8 @@ rule train:
         "results/{dataset}/benchmarks/train/{scope}/{trial}/epochs-{epochs}.tsv"
     wildcard_constraints:
         trial="(?!ensemble-)[^/]+",
+    # The longest first: epochs that are still to come in the trial's chain of milestones.
+    priority: lambda w: max(MILESTONES[w.trial]) - max((n for n in MILESTONES[w.trial] if n < int(w.epochs)), default=0)
     group:
         lambda w: group_of(w.scope, w.trial)
     threads: 1

@@ -11,7 +11,6 @@ from typing import Any
 import librosa
 import numpy as np
 import scipy.fft
-import scipy.signal
 
 MEL_BLOCKS = 8
 
@@ -67,7 +66,7 @@ class LogMel:
 
 @lru_cache
 def _window(n_fft: int) -> np.ndarray:
-    return scipy.signal.get_window("hann", n_fft, fftbins=True).astype(np.float32)
+    return np.hanning(n_fft + 1)[:-1].astype(np.float32)  # periodic
 
 
 @lru_cache

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 
 from humwatch.errors import InputError
 
@@ -124,7 +123,7 @@ def _samples(seconds: float, sample_rate: int) -> int:
 def _window(sample_rate: int) -> tuple[np.ndarray, int]:
     """The window, and the length that it is padded to before the FFT, so that narrow bands meet a bin."""
     size = _samples(WINDOW_SECONDS, sample_rate)
-    return scipy.signal.get_window("hann", size).astype(np.float32), 2 ** (2 * size - 1).bit_length()
+    return np.hanning(size + 1)[:-1].astype(np.float32), 2 ** (2 * size - 1).bit_length()
 
 
 def _centres(fmin: float, fmax: float, bands: int) -> np.ndarray:
