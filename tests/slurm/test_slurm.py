@@ -51,7 +51,7 @@ def jobs(project: Project, states: str = "RUNNING,PENDING,COMPLETING") -> pd.Dat
 def start(project: Project, *arguments: str) -> subprocess.Popen:
     if not (project.folder / "slurm").exists():
         (project.folder / "slurm").symlink_to("profiles/slurm")
-    quick = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10", "--jobs", "4"]
+    quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10", "--jobs", "4"]
     with open(project.folder / "output.txt", "w") as output:
         return subprocess.Popen(
             ["snakemake", "--configfile", "config.yaml", "--profile", "slurm", *quick, *arguments],
@@ -102,7 +102,7 @@ def disturbed(tmp_path_factory) -> tuple[Project, pd.DataFrame, str]:
         texts = (log.read_text() for log in project.results.glob("logs/train/*/*/*.log"))
         return next((text for text in texts if "stopped after epoch" in text), None)
 
-    first = wait_for(stopped, process, "the state saved", 20)
+    first = wait_for(stopped, process, "the state saved")
     wait_for(lambda: jobs(project, "RUNNING").query("partition == 'gpu'")["id"].tolist(), process, "the next try")
     os.kill(int((SLURM / "run/slurmd.pid").read_text()), signal.SIGTERM)
     time.sleep(3)
@@ -181,7 +181,7 @@ def test_estimates_fit_measurements(disturbed):
     estimate = plan.START_SECONDS + plan.Training(parameters, windows, 128, CONFIG["trial"]["epochs"]).seconds(
         gpu=False
     )
-    assert 0.5 <= estimate / measured["cpu_time"].median() <= 2
+    assert 0.5 <= estimate / measured["cpu_time"].max() <= 2  # the longest was never cancelled
 
 
 def test_interrupt_leaves_no_job(local, tmp_path):
