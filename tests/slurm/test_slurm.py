@@ -20,7 +20,7 @@ from conftest import Project, tiny_config
 from humwatch import plan
 
 SLURM = Path(os.environ.get("HUMWATCH_SLURM", "/tmp/humwatch-slurm"))
-CONFIG = tiny_config(trial={"hidden": [16], "latent": 2, "epochs": 300}) | {"sweeps": {"seeds": {"seed": [0, 1, 2, 3]}}}
+CONFIG = tiny_config(trial={"hidden": [16], "latent": 2, "epochs": 200}) | {"sweeps": {"seeds": {"seed": [0, 1, 2, 3]}}}
 TABLES = ["tables/auc.csv", "tables/summary.csv"]
 
 
@@ -48,7 +48,8 @@ def jobs(project: Project, states: str = "RUNNING,PENDING,COMPLETING") -> pd.Dat
     return found[found["folder"] == str(project.folder)].reset_index(drop=True)
 
 
-def start(project: Project, *arguments: str) -> subprocess.Popen:
+def start(project: Project, *arguments: str, path: str = "") -> subprocess.Popen:
+    """path: a folder whose programs come before all others."""
     if not (project.folder / "slurm").exists():
         (project.folder / "slurm").symlink_to("profiles/slurm")
     quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10", "--jobs", "4"]
@@ -56,7 +57,7 @@ def start(project: Project, *arguments: str) -> subprocess.Popen:
         return subprocess.Popen(
             ["snakemake", "--configfile", "config.yaml", "--profile", "slurm", *quick, *arguments],
             cwd=project.folder,
-            env=project.environment(),
+            env=project.environment() | ({"PATH": f"{path}:{project.environment()['PATH']}"} if path else {}),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -187,11 +188,18 @@ def test_estimates_fit_measurements(disturbed):
 def test_interrupt_leaves_no_job(local, tmp_path):
     project = local.copy(tmp_path / "project")
     project.configure(CONFIG | {"sweeps": {"seeds": {"seed": [0, 1, 2, 3, 4, 5]}}})
-    process = start(project)
+    # The hardest moment: Snakemake forgets the jobs that it is just asking Slurm about. So let Slurm take its time to answer.
+    slow = tmp_path / "bin" / "squeue"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\ntouch {tmp_path}/asked\nsleep 3\nexec {shutil.which("squeue")} "$@"\n')
+    slow.chmod(0o755)
+    process = start(project, path=str(slow.parent))
     wait_for(lambda: len(jobs(project, "RUNNING")), process, "a job")
+    (tmp_path / "asked").unlink(missing_ok=True)
+    wait_for((tmp_path / "asked").exists, process, "the question how the job is")
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(timeout=120) != 0
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(jobs(project)) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert jobs(project).empty
