@@ -3,7 +3,7 @@
 set -uo pipefail
 S=${HUMWATCH_SLURM:-/tmp/humwatch-slurm}
 [ -d "$S/run" ] && grep -qs "^ClusterName=humwatch\$" /etc/slurm/slurm.conf || exit 0
-timeout 10 scancel --state=PENDING,RUNNING --user=root 2>/dev/null
+timeout 10 scancel --user="$(id -un)"
 for daemon in slurmd slurmctld munged; do
     pid=$(cat "$S/run/$daemon.pid" 2>/dev/null) || continue
     kill "$pid" 2>/dev/null
