@@ -1,6 +1,7 @@
 """The VAE: the course's sizes and loss, its faults mended, and trainings that can stop and go on."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -148,24 +149,31 @@ def test_validation_split():
     assert set(shuffled["clip"][split_validation(shuffled, 0.1, 0)]) == set(clips["clip"][held_out])
 
 
-def test_an_interrupted_training_goes_on(tmp_path):
-    """Killed after its first saved epoch, a training ends in the same bytes, and says from where it went on."""
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_an_interrupted_training_goes_on(tmp_path, how):
+    """Killed after its first saved epoch, a training ends in the same bytes, and says from where it went on.
+
+    A scheduler's SIGTERM lets it save the epoch that it is in.
+    """
     rows = toy_features(60)
     table = rows.clips.assign(sha256="x")
     store.write(tmp_path / "f.parquet", table, [rows.clip(i) for i in range(60)], 8, rows.parameters, "")
 
     def train(out, epochs, *arguments):
         command = [sys.executable, ROOT / "workflow/scripts/train.py", "--detector", "vae", "--epochs", epochs]
-        command += ["--hyperparameters", json.dumps(SMALL), "--features", tmp_path / "f.parquet", "--save-every", 0]
+        command += ["--hyperparameters", json.dumps(SMALL), "--features", tmp_path / "f.parquet", "--save-every"]
+        command += [0 if how == signal.SIGKILL else 1]
         command += ["--interim", tmp_path / "interim", "--out", tmp_path / out, *arguments]
         return subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
 
     killed = train("killed", 100000)
     while not list((tmp_path / "interim").glob("*/model.json")):
         assert killed.poll() is None
-    killed.kill()
-    killed.communicate()
+    killed.send_signal(how)
+    said = killed.communicate()[1]
     (saved,) = [int(p.parent.name) for p in (tmp_path / "interim").glob("*/model.json")][-1:]
+    if how == signal.SIGTERM:
+        assert killed.returncode == 143 and f"stopped after epoch {saved}: the next run goes on from there" in said
     resumed = train("resumed", saved + 2)
     assert f"going on from epoch {saved}" in resumed.communicate()[1] and resumed.returncode == 0
     straight = train("straight", saved + 2)

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Install and start a Slurm of one node on this machine: partitions cpu and gpu, two pretended GPUs (/dev/null, /dev/zero).
 # For tests on Debian or Ubuntu, as root: no systemd, no cgroups, no accounting. Stop it with stop.sh. A second call does nothing.
+# Its four CPUs are pretended too, so that what runs side by side does not depend on the machine.
 set -euo pipefail
 S=${HUMWATCH_SLURM:-/tmp/humwatch-slurm}
 HOST=$(hostname -s)
 
-if sinfo --noheader 2>/dev/null | grep -q .; then
-    echo "a Slurm is running already"
-    exit 0
-fi
 if [ -e /etc/slurm/slurm.conf ] && ! grep -q '^ClusterName=humwatch$' /etc/slurm/slurm.conf; then
     echo "this machine belongs to another Slurm: its /etc/slurm/slurm.conf is left alone" >&2
     exit 1
+fi
+if sinfo --noheader 2>/dev/null | grep -q .; then
+    echo "the Slurm is running already"
+    exit 0
 fi
 if ! dpkg --status slurmctld slurmd slurm-client munge >/dev/null 2>&1; then
     apt-get update -qq
@@ -40,6 +41,7 @@ SelectTypeParameters=CR_Core
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,sched_min_interval=100000,bf_interval=1,batch_sched_delay=0
 SwitchType=switch/none
+SlurmdParameters=config_overrides
 ReturnToService=2
 MinJobAge=3600
 KillWait=5
@@ -52,7 +54,7 @@ SlurmdLogFile=$S/log/slurmd.log
 SlurmctldPort=16817
 SlurmdPort=16818
 GresTypes=gpu
-NodeName=$HOST NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$(awk '/MemTotal/{print int($2/1024*0.9)}' /proc/meminfo) Gres=gpu:2 State=UNKNOWN
+NodeName=$HOST NodeAddr=127.0.0.1 CPUs=4 RealMemory=$(awk '/MemTotal/{print int($2/1024*0.9)}' /proc/meminfo) Gres=gpu:2 State=UNKNOWN
 PartitionName=cpu Nodes=$HOST Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 PartitionName=gpu Nodes=$HOST Default=NO MaxTime=INFINITE State=UP OverSubscribe=NO
 CONF

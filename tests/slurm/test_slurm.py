@@ -20,7 +20,7 @@ from conftest import Project, tiny_config
 from humwatch import plan
 
 SLURM = Path(os.environ.get("HUMWATCH_SLURM", "/tmp/humwatch-slurm"))
-CONFIG = tiny_config(trial={"hidden": [16], "latent": 2, "epochs": 300}) | {"sweeps": {"seeds": {"seed": [0, 1, 2, 3]}}}
+CONFIG = tiny_config(trial={"hidden": [16], "latent": 2, "epochs": 200}) | {"sweeps": {"seeds": {"seed": [0, 1, 2, 3]}}}
 TABLES = ["tables/auc.csv", "tables/summary.csv"]
 
 
@@ -28,8 +28,8 @@ def answer(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
 
 
-if not shutil.which("sinfo") or "idle" not in answer("sinfo", "--noheader", "--format", "%T"):
-    pytest.skip("no idle Slurm node answers sinfo: start one with tests/slurm/start.sh", allow_module_level=True)
+if not shutil.which("sinfo") or not re.search("idle|mixed|allocated", answer("sinfo", "--noheader", "--format", "%T")):
+    pytest.skip("no Slurm node answers sinfo: start one with tests/slurm/start.sh", allow_module_level=True)
 
 
 def jobs(project: Project, states: str = "RUNNING,PENDING,COMPLETING") -> pd.DataFrame:
@@ -48,15 +48,16 @@ def jobs(project: Project, states: str = "RUNNING,PENDING,COMPLETING") -> pd.Dat
     return found[found["folder"] == str(project.folder)].reset_index(drop=True)
 
 
-def start(project: Project, *arguments: str) -> subprocess.Popen:
+def start(project: Project, *arguments: str, path: str = "") -> subprocess.Popen:
+    """path: a folder whose programs come before all others."""
     if not (project.folder / "slurm").exists():
         (project.folder / "slurm").symlink_to("profiles/slurm")
-    quick = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10", "--jobs", "4"]
+    quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10", "--jobs", "4"]
     with open(project.folder / "output.txt", "w") as output:
         return subprocess.Popen(
             ["snakemake", "--configfile", "config.yaml", "--profile", "slurm", *quick, *arguments],
             cwd=project.folder,
-            env=project.environment(),
+            env=project.environment() | ({"PATH": f"{path}:{project.environment()['PATH']}"} if path else {}),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -102,7 +103,7 @@ def disturbed(tmp_path_factory) -> tuple[Project, pd.DataFrame, str]:
         texts = (log.read_text() for log in project.results.glob("logs/train/*/*/*.log"))
         return next((text for text in texts if "stopped after epoch" in text), None)
 
-    first = wait_for(stopped, process, "the state saved", 20)
+    first = wait_for(stopped, process, "the state saved")
     wait_for(lambda: jobs(project, "RUNNING").query("partition == 'gpu'")["id"].tolist(), process, "the next try")
     os.kill(int((SLURM / "run/slurmd.pid").read_text()), signal.SIGTERM)
     time.sleep(3)
@@ -181,17 +182,24 @@ def test_estimates_fit_measurements(disturbed):
     estimate = plan.START_SECONDS + plan.Training(parameters, windows, 128, CONFIG["trial"]["epochs"]).seconds(
         gpu=False
     )
-    assert 0.5 <= estimate / measured["cpu_time"].median() <= 2
+    assert 0.5 <= estimate / measured["cpu_time"].max() <= 2  # the longest was never cancelled
 
 
 def test_interrupt_leaves_no_job(local, tmp_path):
     project = local.copy(tmp_path / "project")
     project.configure(CONFIG | {"sweeps": {"seeds": {"seed": [0, 1, 2, 3, 4, 5]}}})
-    process = start(project)
+    # The hardest moment: Snakemake forgets the jobs that it is just asking Slurm about. So let Slurm take its time to answer.
+    slow = tmp_path / "bin" / "squeue"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\ntouch {tmp_path}/asked\nsleep 3\nexec {shutil.which("squeue")} "$@"\n')
+    slow.chmod(0o755)
+    process = start(project, path=str(slow.parent))
     wait_for(lambda: len(jobs(project, "RUNNING")), process, "a job")
+    (tmp_path / "asked").unlink(missing_ok=True)
+    wait_for((tmp_path / "asked").exists, process, "the question how the job is")
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(timeout=120) != 0
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(jobs(project)) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert jobs(project).empty

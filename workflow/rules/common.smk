@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -304,3 +305,10 @@ if unheard and any(t.parameters["scope"] != "all" for t in TRIALS) and workflow.
 onstart:
     # Released by the kernel even when this process is killed, unlike Snakemake's own lock (nolock in the profile).
     hold_lock(".snakemake/humwatch.lock")
+
+
+onerror:
+    # At Ctrl-C, Snakemake cancels its Slurm jobs but for those whose state it is asking for; all have the run's ID as name.
+    for file in log:
+        for run in re.findall(r"SLURM run ID: (\S+)", Path(file).read_text()):
+            subprocess.run(["scancel", f"--name={run}"])
