@@ -152,7 +152,7 @@ def report_table(table: pd.DataFrame, measured: pd.DataFrame, varied: list[str])
     ids = measured[measured["heard"] & (measured["domain"] == "") & ~measured["machine_id"].isin(SUMMARIES[1:])]
     ids = ids.assign(epochs=lambda t: _epochs(t))
     by_id = ids.set_index([*keys, "machine_id"])["auc"].unstack()
-    wide = table.join(by_id, on=keys, rsuffix="_id")
+    wide = table.join(by_id, on=keys, suffixes=("", "_id"))
     if not free:
         shape = wide.set_index(["machine_type", "seed"])[[*by_id]].stack().unstack("seed")
         shape.index.names = ["machine_type", "machine_id"]
