@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -61,6 +62,8 @@ def start(project: Project, *arguments: str, path: str = "") -> subprocess.Popen
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # A shell's background job, this test perhaps, has Ctrl-C ignored, and so would its children.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
 
