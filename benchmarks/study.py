@@ -10,6 +10,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 import pandas as pd
 import yaml
@@ -47,10 +48,8 @@ def training_windows(config: dict) -> tuple[int, int]:
 def main(args: argparse.Namespace) -> None:
     cores = len(os.sched_getaffinity(0))
     rows = []
-    rates = {
-        "report": measure("humwatch, report, fp32", 200, args.seconds, 1),
-        "fast": measure("humwatch, fast", 200, args.seconds, 1),
-    }
+    sides = {"humwatch, report, fp32": "report", "humwatch, fast": "fast"}
+    rates = {sides[side]: median(found) for side, found in measure(sides, 200, args.rounds, 1).items()}
     for share in (1.0, args.share):
         for recipe, rate in rates.items():
             windows, jobs = training_windows(study(share, recipe))
@@ -74,5 +73,5 @@ if __name__ == "__main__":
     arguments.add_argument("--share", type=float, default=0.1, help="of the full size, to be measured")
     arguments.add_argument("--recipe", choices=["report", "fast"], default="fast", help="of the measured run")
     arguments.add_argument("--start-up", type=float, default=3.0, help="seconds per job")
-    arguments.add_argument("--seconds", type=float, default=5.0, help="to learn the throughput")
+    arguments.add_argument("--rounds", type=int, default=25, help="to learn the throughput")
     main(arguments.parse_args())

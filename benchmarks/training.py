@@ -3,19 +3,21 @@
 The course loop is re-implemented from its description: windows stacked into one float64 array, a Dataset that returns one item
 at a time, PyTorch's default collation, a cast to float32 per batch, unfused Adam. All sides train the same network on the same
 generated frames, timed in turn in one run; a side by side run starts as many single-thread trials as there are cores, and its
-throughput is that of all of them. `times_course` compares with the course loop run in the same way, `times_course_best` with
-the best that the course loop reaches with one trial on this machine, whatever its threads.
+throughput is that of all of them. Medians over rounds, with quartiles. `times_course`, the median ratio within rounds, compares
+with the course loop run in the same way, `times_course_best` with the best that the course loop reaches with one trial on this
+machine, whatever its threads.
 
 Clips per second: training clips heard once. Recipe fast hears a clip in a fifth of its windows, all others in all of them.
 """
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import common
 import numpy as np
@@ -31,7 +33,7 @@ from humwatch.windows import Windows
 
 FRAMES, BINS, WINDOW = 313, 128, 5
 COPIES = 10
-WARMING = 3
+WINDOWS_PER_ROUND = 2000
 
 
 def features(clips: int) -> Features:
@@ -128,35 +130,34 @@ if autocast("auto", "cpu").__class__ is torch.autocast:
     SIDES["matrix products alone, bf16"] = lambda made, batch: bound(made, batch, torch.bfloat16)
 
 
-def measure(side: str, batch_size: int, seconds: float, threads: int, wait=lambda: None) -> float:
-    """Windows per second over some seconds, after a few warming steps and what there is to wait for."""
+def measure(sides: Iterable[str], batch_size: int, rounds: int, threads: int) -> dict[str, list[float]]:
+    """Windows per second of each side in each round, a few steps of every side in turn.
+
+    Seconds are CPU time where one thread computes, so that other work on the machine disturbs less.
+    """
     torch.set_num_threads(threads)
-    steps = SIDES[side](features(max(40, batch_size // 50)), batch_size)
-    for _ in range(WARMING):
-        next(steps)
-    wait()
-    done, begun = 0, time.perf_counter()
-    while time.perf_counter() - begun < seconds:
-        next(steps)
-        done += 1
-    return done * batch_size / (time.perf_counter() - begun)
+    clock = time.process_time if threads == 1 else time.perf_counter
+    made = features(max(40, batch_size // 50))
+    loops = {side: SIDES[side](made, batch_size) for side in sides}
+    steps = max(2, WINDOWS_PER_ROUND // batch_size)
+    found: dict[str, list[float]] = {side: [] for side in loops}
+    for n in range(rounds + 1):
+        for side, loop in loops.items():
+            begun = clock()
+            for _ in range(steps):
+                next(loop)
+            if n:  # the first round warms
+                found[side].append(steps * batch_size / (clock() - begun))
+    return found
 
 
-def side_by_side(side: str, batch_size: int, seconds: float, processes: int) -> float:
-    command = [sys.executable, __file__, "--one", side, str(batch_size), str(seconds)]
+def side_by_side(batch_size: int, rounds: int, processes: int) -> dict[str, list[float]]:
+    """The sum over single-thread processes that run at the same time."""
+    command = [sys.executable, __file__, "--one", str(batch_size), str(rounds)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
-    running = [subprocess.Popen(command, env=environment, **pipes) for _ in range(processes)]
-    for process in running:
-        process.stdout.readline()  # it is ready
-    for process in running:
-        process.stdin.write("\n")
-    return sum(float(process.communicate()[0]) for process in running)
-
-
-def wait_for_the_others() -> None:
-    print("ready", flush=True)
-    input()
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(processes)]
+    found = [json.loads(process.communicate()[0]) for process in running]
+    return {side: [sum(rates) for rates in zip(*(one[side] for one in found), strict=True)] for side in SIDES}
 
 
 def main(args: argparse.Namespace) -> None:
@@ -164,24 +165,18 @@ def main(args: argparse.Namespace) -> None:
     rows = []
     for batch_size in args.batch_sizes:
         runs = {
-            "1 thread": lambda side, b=batch_size: measure(side, b, args.seconds, 1),
-            f"{cores} threads": lambda side, b=batch_size: measure(side, b, args.seconds, cores),
-            f"{cores} trials side by side": lambda side, b=batch_size: side_by_side(side, b, args.seconds, cores),
+            "1 thread": measure(SIDES, batch_size, args.rounds, 1),
+            f"{cores} threads": measure(SIDES, batch_size, args.rounds, cores),
+            f"{cores} trials side by side": side_by_side(batch_size, args.rounds, cores),
         }
-        found: dict[tuple[str, str], list[float]] = {}
-        for _ in range(args.repeats):
-            for how, run in runs.items():
-                for side in SIDES:
-                    found.setdefault((how, side), []).append(run(side))
-        medians = {key: statistics.median(values) for key, values in found.items()}
-        best = max(medians[how, "course loop"] for how in list(runs)[:2])
-        for (how, side), values in found.items():
-            middle = medians[how, side]
-            clips = middle / (FRAMES - WINDOW + 1) * (WINDOW if "fast" in side else 1)
-            course_loop = medians[how, "course loop"]
-            spread = [min(values), max(values)]
-            rows.append([batch_size, how, side, middle, *spread, clips, middle / course_loop, middle / best])
-    columns = ["batch", "how", "side", "windows_per_second", "min", "max", "clips_per_second"]
+        best = max(statistics.median(found["course loop"]) for found in list(runs.values())[:2])
+        for how, found in runs.items():
+            for side, rates in found.items():
+                low, middle, high = np.quantile(rates, [0.25, 0.5, 0.75])
+                clips = middle / (FRAMES - WINDOW + 1) * (WINDOW if "fast" in side else 1)
+                ratio = statistics.median(a / b for a, b in zip(rates, found["course loop"], strict=True))
+                rows.append([batch_size, how, side, middle, low, high, clips, ratio, middle / best])
+    columns = ["batch", "how", "side", "windows_per_second", "quartile_1", "quartile_3", "clips_per_second"]
     result = pd.DataFrame(rows, columns=[*columns, "times_course", "times_course_best"])
     common.write(result, args.out, "training")
 
@@ -189,12 +184,10 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = common.parser(__doc__)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[100, 200, 1000])
-    parser.add_argument("--seconds", type=float, default=1.5, help="per measurement")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=25, help="of a fifth of a second per side")
+    parser.add_argument("--one", type=int, nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        name, batch, duration = arguments.one
-        print(measure(name, int(batch), float(duration), 1, wait_for_the_others))
+        print(json.dumps(measure(SIDES, *arguments.one, threads=1)))
     else:
         main(arguments)

@@ -27,7 +27,7 @@ class ReconstructionDetector(BaseDetector):
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
         self.network: Any = None  # torch.nn.Module, once the number of bins is known
-        self.compiled: Any = None  # the same, for batches of batch_size
+        self.compiled: Any = None  # the same for batches of batch_size, on a GPU
         self.optimizer: Optimizer | None = None
         self.saved: dict[str, np.ndarray] | None = None  # the optimiser's state, until a training goes on
         self.device = "cpu"
@@ -55,7 +55,7 @@ class ReconstructionDetector(BaseDetector):
     def forward(self, *inputs: Any) -> Any:
         """The network's outputs."""
         whole = self.network.training and len(inputs[0]) == self.hyperparameters.batch_size
-        return (self.compiled if whole else self.network)(*inputs)
+        return (self.compiled if self.compiled and whole else self.network)(*inputs)
 
     def fit(self, train: Features, validation: Features, context: FitContext) -> None:
         """Train up to `context.epochs`, going on from `self.epoch` where this detector was trained before."""
@@ -70,7 +70,7 @@ class ReconstructionDetector(BaseDetector):
             self.optimizer = Optimizer(self.network, hp.learning_rate, averaged=hp.recipe == "fast")
             self.optimizer.set_state(self.saved or {})
         windows = Windows(train, hp.window, self.device, context.masks, context.clean_targets)
-        self.compiled = self.network
+        self.compiled = None
         if on_gpu(self.device) and len(windows) >= COMPILED_STEPS * hp.batch_size:
             with autocast(hp.precision, self.device):
                 self.compiled = compiled(self.network.train(), *self.example(windows.view[: hp.batch_size]))
