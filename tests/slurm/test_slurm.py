@@ -67,7 +67,7 @@ def start(project: Project, *arguments: str, path: str = "") -> subprocess.Popen
         )
 
 
-def wait_for(condition, process: subprocess.Popen, what: str, seconds: float = 300):
+def wait_for(condition, process: subprocess.Popen, what: str, seconds: float = 600):
     """Until `condition()` is true; its value."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -79,7 +79,7 @@ def wait_for(condition, process: subprocess.Popen, what: str, seconds: float = 3
 
 
 def finish(project: Project, process: subprocess.Popen) -> None:
-    code = process.wait(timeout=500)
+    code = process.wait(timeout=900)
     assert code == 0, (project.folder / "output.txt").read_text()[-6000:]
 
 
