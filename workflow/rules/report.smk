@@ -26,9 +26,7 @@ rule figures:
         clips="results/{dataset}/clips.parquet",
         tables=rules.tables.output,  # made of every score and log: naming those here as well would slow large plans down
         features=DETAIL_FEATURES,
-        trained=[
-            path.replace("/test.parquet", "/train.parquet") for path in DETAIL_FEATURES if path.split("/")[-2] in HEARD
-        ],
+        trained=[str(Path(path).with_name("train.parquet")) for path in DETAIL_FEATURES if path.split("/")[-2] in HEARD],
         code=code("figures", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
     output:
         listed="results/{dataset}/figures/figures.txt",
