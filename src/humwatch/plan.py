@@ -86,12 +86,13 @@ class Training:
         if (weights := network_weights(self.parameters, self.bins)) is None:
             epochs = self.epochs / 100  # of a small network over vectors, if of any
             return self.windows * STATISTICS_SECONDS * (1 + epochs)
-        steps = self.windows / self.parameters["batch_size"]
+        windows = self.windows / (self.parameters["window"] if self.parameters["recipe"] == "fast" else 1)
+        steps = windows / self.parameters["batch_size"]
         held_out = 0.1 * scoring_seconds(self.parameters, self.windows, self.bins)
         if gpu:
-            return self.epochs * (steps * GPU_STEP_SECONDS + 6 * weights * self.windows / GPU_FLOPS)
+            return self.epochs * (steps * GPU_STEP_SECONDS + 6 * weights * windows / GPU_FLOPS)
         return self.epochs * (
-            self.windows * (WINDOW_SECONDS + 6 * weights / FLOPS) + steps * weights * ADAM_SECONDS + held_out
+            windows * (WINDOW_SECONDS + 6 * weights / FLOPS) + steps * weights * ADAM_SECONDS + held_out
         )
 
 
