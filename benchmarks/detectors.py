@@ -1,7 +1,7 @@
 """Every trial of a finished run's sweeps in one table: AUC, pAUC, seconds to train and to score, parameters, megabytes.
 
-Seeds are averaged; intervals are the bootstrap's, averaged likewise. Seconds are those of the jobs on the machine that ran
-them, their start included (some 2 s); of models that hear all machine types, the whole.
+Seeds are averaged; intervals are the bootstrap's, averaged likewise. Seconds are CPU seconds of the jobs on the machine that
+ran them, their start included (some 2 s); of models that hear all machine types, the whole.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import safetensors.numpy
 from humwatch.results import Results
 
 MEASURES = ["auc", "auc_low", "auc_high", "pauc", "train_s", "score_1000_s", "parameters", "mb"]
-LEARNT = ("network.", "average.", "members.")  # of networks
 
 
 def costs(results: Results, row: pd.Series) -> dict[str, float]:
@@ -39,7 +38,7 @@ def seconds(results: Results, stage: str, row: pd.Series, place: Path) -> float:
     files = [folder / f"{place.name}.tsv"]
     if stage == "train":
         files = [path for path in folder.glob("*.tsv") if int(path.stem[7:]) <= int(place.name[7:])]
-    return sum(pd.read_csv(path, sep="\t")["s"].iloc[0] for path in files)
+    return sum(pd.read_csv(path, sep="\t")["cpu_time"].iloc[0] for path in files)
 
 
 def main(args: argparse.Namespace) -> None:
