@@ -1,16 +1,20 @@
 """Every trial of a finished run's sweeps in one table: AUC, pAUC, seconds to train and to score, parameters, megabytes.
 
 Seeds are averaged; intervals are the bootstrap's, averaged likewise. Seconds are CPU seconds of the jobs on the machine that
-ran them, their start included (some 2 s); of models that hear all machine types, the whole.
+ran them: of training with its start (some 2 s), of scoring without it and without features; of models that hear all
+machine types, the whole.
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import safetensors.numpy
 
+from humwatch.detectors import base
+from humwatch.features import store
 from humwatch.results import Results
 
 MEASURES = ["auc", "auc_low", "auc_high", "pauc", "train_s", "score_1000_s", "parameters", "mb"]
@@ -23,22 +27,29 @@ def costs(results: Results, row: pd.Series) -> dict[str, float]:
     folders = {results.model(row, machine_id) for machine_id in results.scores(row)["machine_id"].unique()}
     places = [folder.relative_to(results.folder / "models") for folder in folders]
     arrays = [safetensors.numpy.load_file(folder / "model.safetensors") for folder in folders]
-    scored = [len(pd.read_parquet(results.folder / "scores" / f"{place}.parquet")) for place in places]
     return {
-        "train_s": sum(seconds(results, "train", row, place) for place in places),
-        "score_1000_s": 1000 * sum(seconds(results, "score", row, place) for place in places) / sum(scored),
+        "train_s": sum(training_seconds(results, row, place) for place in places),
+        "score_1000_s": 1000 * scoring_seconds(results, row, next(iter(folders))),
         "parameters": sum(array.size for model in arrays for array in model.values()),
         "mb": sum((folder / "model.safetensors").stat().st_size for folder in folders) / 1e6,
     }
 
 
-def seconds(results: Results, stage: str, row: pd.Series, place: Path) -> float:
-    """Training: of all milestones up to the row's."""
-    folder = (results.folder / "benchmarks" / stage / place).parent
-    files = [folder / f"{place.name}.tsv"]
-    if stage == "train":
-        files = [path for path in folder.glob("*.tsv") if int(path.stem[7:]) <= int(place.name[7:])]
+def training_seconds(results: Results, row: pd.Series, place: Path) -> float:
+    """Of all milestones up to the row's."""
+    folder = (results.folder / "benchmarks/train" / place).parent
+    files = [path for path in folder.glob("*.tsv") if int(path.stem[7:]) <= int(place.name[7:])]
     return sum(pd.read_csv(path, sep="\t")["cpu_time"].iloc[0] for path in files)
+
+
+def scoring_seconds(results: Results, row: pd.Series, folder: Path) -> float:
+    """Of one clip."""
+    features = store.read([results.folder / "features" / row["feature"] / row["machine_type"] / "test.parquet"])
+    detector = base.load(folder)
+    detector.score(features.select(np.arange(len(features)) < 2))
+    begun = time.process_time()
+    detector.score(features)
+    return (time.process_time() - begun) / len(features)
 
 
 def main(args: argparse.Namespace) -> None:

@@ -66,9 +66,9 @@ def test_eight_channels(real_data, tmp_path, channel):
 def test_every_audio_detector_ranks_the_anomalies_of_slider_00(real_data, tmp_path):
     """Trained on the 55 clips of id 00: its 3 anomalies above its 3 normal clips.
 
-    id_classifier hears one id alone, and so needs pseudo-classes; its other network, stgram, trains on them, but so few clips
-    are not enough for it. How errors become a score is chosen by pseudo_auc, on held-out normal clips. The autoencoder needs averaged weights (recipe
-    fast): its batch normalisation makes single epochs differ by several times.
+    id_classifier hears one id alone, and so needs pseudo-classes; its other network, stgram, trains on them, but so few
+    clips are not enough for it. How errors become a score is chosen by pseudo_auc, on held-out normal clips. The
+    autoencoder needs averaged weights (recipe fast): its batch normalisation makes single epochs differ by several times.
     """
     path = str(real_data / "dcase2020_dev_subset")
     config = {
