@@ -207,12 +207,13 @@ def machine_id_argument(wildcards):
     return f"--machine-id {shlex.quote(machine_id)}" if found else ""
 
 
-def trial_arguments(wildcards):
+def trial_arguments(wildcards, input):
     """What a trial is, in one function: Snakemake calls every function for every job, which counts in large plans."""
     trial = MODELS[wildcards.trial]
+    previous = f"--continue-from {shlex.quote(str(Path(input.previous[0]).parent))}" if input.previous else ""
     return (
         f"--detector {trial.parameters['detector']} --hyperparameters {shlex.quote(as_json(trial.hyperparameters))}"
-        f" --seed {trial.parameters['seed']} {machine_id_argument(wildcards)}"
+        f" --seed {trial.parameters['seed']} {machine_id_argument(wildcards)} {masks_argument(wildcards, input)} {previous}"
     )
 
 

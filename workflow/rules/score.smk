@@ -19,9 +19,8 @@ rule score:
         mem_mb=lambda w, attempt: attempt * plan.stage_mb("score"),
         runtime=lambda w, input, attempt: attempt * plan.minutes(scoring_seconds(w.trial, frames_of(w, input))),
     params:
-        model=lambda w, input: str(Path(input.model).parent),
         trial=lambda w: f"--score {MODELS[w.trial].parameters['score']} {machine_id_argument(w)}",
     shell:
         "python {input.code[0]:q} --log {log:q} --title 'score {wildcards.scope} {wildcards.trial}'"
-        " --model {params.model:q} --features {input.features:q} {params.trial} --out {output.scores:q}"
+        " --model "$(dirname {input.model:q})" --features {input.features:q} {params.trial} --out {output.scores:q}"
         " --submission {output.submission:q}"

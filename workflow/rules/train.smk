@@ -19,19 +19,17 @@ rule train:
         lambda w: group_of(w.scope, w.trial)
     threads: 1
     resources:
-        gpu=lambda w: None if config["device"] == "cpu" else 1,
+        **({} if config["device"] == "cpu" else {"gpu": 1}),
         mem_mb=lambda w, input, attempt: attempt * plan.training_mb(stored_mb(input.features), GPU),
         runtime=lambda w, input, attempt: attempt
         * plan.minutes(training_seconds(w.trial, int(w.epochs), frames_of(w, input))),
     params:
         trial=trial_arguments,
         validation="--validation-fraction {fraction} --validation-seed {seed}".format(**config["validation"]),
-        previous=lambda w, input: (f"--continue-from {Path(input.previous[0]).parent}" if input.previous else ""),
-        masks=masks_argument,
         device=config["device"],
         interim="results/{dataset}/interim/{scope}/{trial}/epochs-{epochs}",
         out=MODEL,
     shell:
         "python {input.code[0]:q} --log {log:q} --title 'train {wildcards.scope} {wildcards.trial}'"
-        " {params.trial} --features {input.features:q} {params.masks} --epochs {wildcards.epochs} {params.previous}"
+        " {params.trial} --features {input.features:q} --epochs {wildcards.epochs}"
         " {params.validation} --device {params.device} --interim {params.interim:q} --out {params.out:q}"
