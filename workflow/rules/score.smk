@@ -22,5 +22,6 @@ rule score:
         trial=lambda w: f"--score {MODELS[w.trial].parameters['score']} {machine_id_argument(w)}",
     shell:
         "python {input.code[0]:q} --log {log:q} --title 'score {wildcards.scope} {wildcards.trial}'"
-        " --model "$(dirname {input.model:q})" --features {input.features:q} {params.trial} --out {output.scores:q}"
+        ' --model "$(dirname {input.model:q})"'
+        " --features {input.features:q} {params.trial} --out {output.scores:q}"
         " --submission {output.submission:q}"
