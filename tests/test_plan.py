@@ -55,7 +55,7 @@ def test_masked_copies_cost_time():
     assert study(config | augmentation).chains[0][0].seconds(gpu=False) == pytest.approx(4 * plain, rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["report.yaml", "dcase2020.yaml"])
+@pytest.mark.parametrize("name", ["report.yaml", "dcase2020.yaml", "best.yaml", "detectors.yaml"])
 def test_wall_time_within_bounds(name):
     """No shorter than the longest model or the work over the GPUs; never longer with more of them."""
     made = of_file(name)
