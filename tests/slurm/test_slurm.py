@@ -181,7 +181,7 @@ def test_estimates_fit_measurements(disturbed):
     first = asked.query("partition == 'gpu' and state == 'CANCELLED'")["memory"].str.rstrip("M").astype(int).max()
     assert 1 <= (first - plan.SNAKEMAKE_MB) / measured["max_rss"].max() <= 2
     windows = 5 * 309  # six clips, one of them held out
-    parameters = {"detector": "vae", "window": 5, "batch_size": 200} | CONFIG["trial"]
+    parameters = {"detector": "vae", "window": 5, "batch_size": 200, "recipe": "report"} | CONFIG["trial"]
     estimate = plan.START_SECONDS + plan.Training(parameters, windows, 128, CONFIG["trial"]["epochs"]).seconds(
         gpu=False
     )
