@@ -7,7 +7,6 @@ goes on from its saved state ends in the same bytes as one that never stopped.
 import contextlib
 import copy
 import hashlib
-import inspect
 import logging
 import math
 import time
@@ -49,25 +48,21 @@ def generator_for(seed: int, epoch: int, device: str = "cpu") -> torch.Generator
     return torch.Generator(device).manual_seed(int(state))
 
 
-def quick_start(optimizer: type[torch.optim.Optimizer]) -> Any:
-    """The optimiser without its guards against torch.compile, which import all of that: more than a second in every job."""
-    names = ("step", "add_param_group", "zero_grad", "state_dict", "load_state_dict")
-    methods = {name: inspect.unwrap(getattr(optimizer, name)) for name in names}
-    methods["step"] = torch.no_grad()(methods["step"])
-    return type(optimizer.__name__, (optimizer,), methods)
-
-
 class Optimizer:
-    """Adam (Kingma & Ba 2015); with `averaged`, a running average of the weights beside those that it trains.
+    """Adam (Kingma & Ba 2015), with `weight_decay` AdamW (Loshchilov & Hutter 2019).
+
+    With `averaged`, it keeps a running average of the weights beside those that it trains.
 
     The average after step t gains 1 / (RECENT * t) of the step's weights, so that it spans the last tenth of the training
     however long that is: what a falling learning rate would do, but without knowing the last epoch (Polyak & Juditsky 1992).
 
-    torch's functional form of Adam, which imports no compiler either (see quick_start).
+    torch's functional form of Adam: its class imports all of torch.compile, more than a second in every job.
     """
 
-    def __init__(self, network: torch.nn.Module, learning_rate: float, averaged: bool = False) -> None:
-        self.learning_rate = learning_rate
+    def __init__(
+        self, network: torch.nn.Module, learning_rate: float, averaged: bool = False, weight_decay: float = 0.0
+    ) -> None:
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.parameters: list[torch.Tensor] = list(network.parameters())
         self.moments: dict[str, list[torch.Tensor]] = {
             "step": [torch.zeros((), device=p.device) for p in self.parameters],
@@ -93,7 +88,8 @@ class Optimizer:
             beta1=0.9,
             beta2=0.999,
             lr=self.learning_rate,
-            weight_decay=0.0,
+            weight_decay=self.weight_decay,
+            decoupled_weight_decay=True,
             eps=1e-8,
             maximize=False,
         )

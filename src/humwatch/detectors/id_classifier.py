@@ -32,7 +32,7 @@ from humwatch.detectors.networks.heads import (
 from humwatch.detectors.networks.stgram import STgramMFN
 from humwatch.errors import InputError
 from humwatch.features.store import Features
-from humwatch.training import generator_for, quick_start
+from humwatch.training import Optimizer, generator_for
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,8 @@ class Detector(BaseDetector):
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
         self.device = "cpu"
-        self.optimizer: Any = None  # torch.optim.AdamW, once there is something to train
+        self.optimizer: Optimizer | None = None
+        self.saved: dict[str, np.ndarray] = {}  # the optimiser's state, until a training goes on
         self.memory: dict[str, dict[str, np.ndarray]] = {}  # what the normal clips of each machine id look like
         p = self.hyperparameters
         self.neighbours = (
@@ -160,14 +161,15 @@ class Detector(BaseDetector):
         for module in (self.members, self.average):
             module.to(self.device)
         if self.optimizer is None:
-            self.optimizer = self._new_optimizer()
-        self.optimizer.load_state_dict(self.optimizer.state_dict())  # brings the moments to the device of the weights
+            p = self.hyperparameters
+            self.optimizer = Optimizer(self.members, p.learning_rate, weight_decay=p.weight_decay)
+            self.optimizer.set_state(self.saved)
         x, labels = self._inputs(train), self._labels(train)
         x_held_out, labels_held_out = self._inputs(validation), self._labels(validation)
         warned = False
         for epoch in range(self.epoch + 1, context.epochs + 1):
             begun = time.perf_counter()
-            train_loss = self._train_epoch(x, labels, generator_for(context.seed, epoch))
+            train_loss = self._train_epoch(x, labels, self.optimizer, generator_for(context.seed, epoch))
             val_loss, accuracy = self._validate(x_held_out, labels_held_out)
             self.epoch, self.diverged = epoch, not math.isfinite(train_loss)
             seconds = time.perf_counter() - begun
@@ -224,21 +226,12 @@ class Detector(BaseDetector):
     def training_state(self) -> dict[str, np.ndarray]:
         """The weights before averaging, and the optimiser's moments and step counts."""
         weights = {f"members.{name}": tensor.cpu().numpy() for name, tensor in self.members.state_dict().items()}
-        moments = {
-            f"optimizer.{i}.{name}": tensor.cpu().numpy()
-            for i, values in self.optimizer.state_dict()["state"].items()
-            for name, tensor in values.items()
-        }
-        return weights | moments
+        moments = self.optimizer.state() if self.optimizer else self.saved
+        return weights | {f"optimizer.{name}": array for name, array in moments.items()}
 
     def set_training_state(self, state: dict[str, np.ndarray]) -> None:
         self.members.load_state_dict(_under("members.", state))
-        self.optimizer = self._new_optimizer()
-        whole = self.optimizer.state_dict()
-        for key, tensor in _under("optimizer.", state).items():
-            i, name = key.split(".")
-            whole["state"].setdefault(int(i), {})[name] = tensor
-        self.optimizer.load_state_dict(whole)
+        self.saved = {key.removeprefix("optimizer."): a for key, a in state.items() if key.startswith("optimizer.")}
 
     def _statistics(self) -> ClipStatistics:
         return ClipStatistics(self.hyperparameters.transform, self.hyperparameters.statistics)
@@ -269,11 +262,6 @@ class Detector(BaseDetector):
         self.members = nn.ModuleList(Member(p, self.shape, rate, classes, exchange) for _ in range(p.members))
         average = partial(running_average, p.averaging)
         self.average = AveragedModel(self.members, multi_avg_fn=average, use_buffers=True)
-
-    def _new_optimizer(self) -> torch.optim.Optimizer:
-        p = self.hyperparameters
-        adamw = quick_start(torch.optim.AdamW)
-        return adamw(self.members.parameters(), lr=p.learning_rate, weight_decay=p.weight_decay, fused=True)
 
     @property
     def _network(self) -> Network:
@@ -327,7 +315,7 @@ class Detector(BaseDetector):
         number = {name: i for i, name in enumerate(self.classes)}
         return torch.tensor([number[name] for name in machine_names(features.clips)], dtype=torch.int64)
 
-    def _train_epoch(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> float:
+    def _train_epoch(self, x: Tensor, labels: Tensor, optimizer: Optimizer, generator: torch.Generator) -> float:
         """Mean loss per clip and member. The generator is on the CPU and the only source of chance."""
         p = self.hyperparameters
         self.members.train()
@@ -341,9 +329,8 @@ class Detector(BaseDetector):
             for member in cast(list[Member], list(self.members)):
                 mixed, soft = mixup(inputs, one_hot, p.mixup, generator)
                 loss = loss + member.loss(mixed, soft, generator)
-            self.optimizer.zero_grad()
             loss.backward()
-            self.optimizer.step()
+            optimizer.step()
             self.average.update_parameters(self.members)
             total += loss.detach() * len(batch)
         return total.item() / len(x) / p.members
