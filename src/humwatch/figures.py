@@ -233,6 +233,8 @@ def embedding_figure(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], title
     panels: (machine id, embeddings (clips, size), kind (clips,): "training", "normal", "anomaly" or "no label"). Each panel
     has its own axes: the two principal components of all its clips.
     """
+    from sklearn.decomposition import PCA  # takes a second, which the other figures can do without
+
     kinds = {"training": (GREY, "."), "normal": (BLUE, "o"), "anomaly": (ORANGE, "^"), "no label": (MUTED, "s")}
     used = [name for name in kinds if any((kind == name).any() for _, _, kind in panels)]
     legend = [
@@ -241,8 +243,6 @@ def embedding_figure(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], title
     ]
     columns = min(len(panels), 2)
     rows = math.ceil(len(panels) / columns)
-    from sklearn.decomposition import PCA  # a second, for a figure that few studies have
-
     with matplotlib.rc_context(STYLE):
         figure, grid = _figure(1.7 * rows, title, footer, legend, rows, columns, squeeze=False, sharex=False)
         for axes in grid.flat[len(panels) :]:

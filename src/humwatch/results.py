@@ -71,8 +71,9 @@ class Results:
 
     def parts(self, feature: str, machine_type: str, split: str, clips: Iterable[str]) -> Iterator[Features]:
         """A feature of these clips, a row group's at a time."""
+        wanted = set(clips)
         for group in store.groups(self.folder / "features" / feature / machine_type / f"{split}.parquet"):
-            if len(part := group.select(group.clips["clip"].isin([*clips]).to_numpy())):
+            if len(part := group.select(group.clips["clip"].isin(wanted).to_numpy())):
                 yield part
 
     def frames(
