@@ -104,10 +104,10 @@ def code(script, *modules):
     return [files[0], str(listed)]
 
 
-for listed in SWEEPS.values():
-    for detector in {t.parameters["detector"] for t in listed if "feature" in t.parameters}:
-        # Now, not when a job asks: Snakemake looks into a folder once, and takes what comes later for missing.
-        code("train", f"detectors/{detector}"), code("score", f"detectors/{detector}")
+for detector in {t.parameters["detector"] for t in TRIALS if "feature" in t.parameters}:  # ensembles have none
+    # Now, not when a job asks: Snakemake looks into a folder once, and takes what comes later for missing.
+    code("train", f"detectors/{detector}")
+    code("score", f"detectors/{detector}")
 
 
 def as_json(value):

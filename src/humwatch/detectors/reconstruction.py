@@ -2,6 +2,7 @@
 
 import dataclasses
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -86,25 +87,15 @@ class ReconstructionDetector(BaseDetector):
             hp.recipe,
         )
 
-    @torch.no_grad()
     def window_errors(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
         """Error of every window, (windows of all clips,) float32, and the number of windows per clip."""
-        windows = Windows(features, self.hyperparameters.window, self.device)
-        numbers = torch.arange(len(windows), device=self.device)
-        with autocast(self.hyperparameters.precision, self.device):
-            errors = [
-                self.errors(self.network.scale(windows.gather(batch)[0])).float()
-                for batch in numbers.split(SCORING_BATCH)
-            ]
-        return torch.cat(errors).cpu().numpy(), windows.per_clip
+        errors, per_clip = self._of_windows(self.errors, features)
+        return errors.numpy(), per_clip
 
-    @torch.no_grad()
     def embed(self, features: Features) -> np.ndarray:
         """The mean code of each clip's windows, (clips, size)."""
-        windows = Windows(features, self.hyperparameters.window, self.device)
-        numbers = torch.arange(len(windows), device=self.device)
-        codes = [self.code(self.network.scale(windows.gather(b)[0])).cpu() for b in numbers.split(SCORING_BATCH)]
-        return np.array([clip.mean(dim=0).numpy() for clip in torch.cat(codes).split(windows.per_clip.tolist())])
+        codes, per_clip = self._of_windows(self.code, features)
+        return np.array([clip.mean(dim=0).numpy() for clip in codes.split(per_clip.tolist())])
 
     def score(self, features: Features) -> dict[str, np.ndarray]:
         return pool(*self.window_errors(features))
@@ -123,6 +114,17 @@ class ReconstructionDetector(BaseDetector):
 
     def set_training_state(self, state: dict[str, np.ndarray]) -> None:
         self.saved = state
+
+    @torch.no_grad()
+    def _of_windows(
+        self, function: Callable[[torch.Tensor], torch.Tensor], features: Features
+    ) -> tuple[torch.Tensor, np.ndarray]:
+        """A function of every scaled window, (windows of all clips, ...) float32, and the number of windows per clip."""
+        windows = Windows(features, self.hyperparameters.window, self.device)
+        numbers = torch.arange(len(windows), device=self.device)
+        with autocast(self.hyperparameters.precision, self.device):
+            found = [function(self.network.scale(windows.gather(b)[0])).float() for b in numbers.split(SCORING_BATCH)]
+        return torch.cat(found).cpu(), windows.per_clip
 
     def _initialised(self, seed: int) -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
