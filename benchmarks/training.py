@@ -45,7 +45,7 @@ def features(clips: int) -> Features:
 def detector(**hyperparameters) -> Detector:
     made = Detector(**hyperparameters)
     made.feature = {"bins": BINS}
-    made.network = made.build(BINS)
+    made.network = made._initialised(0)
     return made
 
 

@@ -88,11 +88,64 @@ def test_fast_milestones_equal_a_straight_run(tmp_path):
     assert any(not np.array_equal(trained[f"{i}.swapped"], v) for i, v in enumerate(straight.state().values()))
 
 
+@pytest.mark.parametrize("name", ["vae", "autoencoder", "idnn"])
+def test_fast_standardises_what_the_network_is_given(name, monkeypatch):
+    """By the windows that were trained, one next to the other; a value that never moves stays finite."""
+    features = toy_features()
+    features.values[:, 3] = -40.0
+    detector = base.detector_class(name)(window=3, recipe="fast")
+    detector.fit(features, features, base.FitContext())
+    scaled = detector.network.scale(Windows(features, 3).gather(torch.arange(0, len(Windows(features, 3)), 3))[0])
+    given = detector.network.standardise(scaled).reshape(-1, 3, 8)
+    moving = [bin for bin in range(8) if bin != 3]
+    np.testing.assert_allclose(given.mean(0)[:, moving], 0, atol=1e-4)
+    np.testing.assert_allclose(given.std(0, unbiased=False)[:, moving], 1, rtol=1e-3)
+    assert given[:, :, 3].abs().max() < 1e-3
+    again = base.detector_class(name)(window=3, recipe="fast")
+    again.feature = detector.feature
+    again.set_state(detector.state())
+    assert torch.equal(again.network.standardise(scaled), detector.network.standardise(scaled))
+
+
+def test_fast_learns_sooner():
+    """On frames whose deviations are small beside their mean, as log-mel's are, in as many steps."""
+    windows = Windows(toy_features(4, seed=1), 3)
+    fast, report = fitted(60, recipe="fast"), fitted(20, recipe="report")
+    assert training.mean_loss(fast._loss, windows) < training.mean_loss(report._loss, windows)
+
+
 def test_fast_learns_what_is_normal():
     detector = fitted(450, learning_rate=0.01, recipe="fast")  # as much work as 150 epochs of all windows
     strange = toy_features(seed=8)
     strange.values[:, ::2] += 15
     assert (detector.score(strange)["mean"].min() > detector.score(toy_features(seed=7))["mean"]).all()
+
+
+def test_patience(tmp_path):
+    """Training ends so many epochs after the lowest validation loss, in one run or with a stop in between."""
+    losses = []
+
+    def fit(epochs, detector=None):
+        detector = detector or Detector(**SMALL, learning_rate=0.03, recipe="report", patience=4)
+        context = base.FitContext(epochs=epochs, report=lambda epoch, row: losses.append(row["val_loss"]))
+        detector.fit(toy_features(4), toy_features(4, seed=1), context)
+        return detector
+
+    straight = fit(400)
+    best = int(np.argmin(losses))
+    assert straight.epoch == len(losses) == best + 1 + 4 < 400
+    fit(best + 3).save(tmp_path)
+    chained = fit(400, base.load(tmp_path, to_train=True))
+    assert chained.epoch == straight.epoch
+    assert all(np.array_equal(chained.state()[name], array) for name, array in straight.state().items())
+    assert fit(500, chained).epoch == straight.epoch  # a later milestone trains nothing more
+
+
+def test_patience_without_held_out_clips():
+    features = toy_features()
+    detector = Detector(**SMALL, patience=1)
+    detector.fit(features, features.select(np.zeros(len(features), bool)), base.FitContext(epochs=3))
+    assert detector.epoch == 3
 
 
 @pytest.mark.parametrize(

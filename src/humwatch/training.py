@@ -169,14 +169,19 @@ def run_epochs(
     first_epoch: int,
     context: FitContext,
     recipe: str = "report",
+    stopped: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Train from `first_epoch` to `context.epochs`, reporting after each. Returns whether the loss stayed finite.
 
+    It ends before an epoch for which `stopped` says so.
+
     loss: inputs and targets, each (batch, values), and the noise's generator (None: no noise) -> summed loss of the batch.
     recipe: "report": all windows in each epoch. "fast": windows that do not overlap, others in each epoch, and the average of
-    the optimiser's weights is what is validated and reported.
+    the optimiser's weights is what is validated and reported (inputs are standardised besides: detectors.reconstruction).
     """
     for epoch in range(first_epoch, context.epochs + 1):
+        if stopped():
+            break
         begun = time.perf_counter()
         generator = generator_for(context.seed, epoch, context.device)
         order = train.apart(generator) if recipe == "fast" else train.all(generator)

@@ -13,14 +13,13 @@ from torch import nn
 from torch.nn import functional
 
 from humwatch.detectors.reconstruction import ReconstructionDetector
-from humwatch.detectors.scaling import scale_for
 
 
 @dataclass
 class Hyperparameters:
     """window: frames per input. hidden: sizes of the encoder's layers, mirrored in the decoder. bottleneck: size of the code.
 
-    transform, clip_low, clip_high, recipe, precision: as of the VAE. The published baseline takes dB
+    transform, clip_low, clip_high, recipe, precision, patience: as of the VAE. The published baseline takes dB
     unscaled; batch normalisation makes up for it.
     """
 
@@ -34,24 +33,26 @@ class Hyperparameters:
     clip_high: float = 24.0
     recipe: str = "report"
     precision: str = "auto"
+    patience: int = 0
 
 
 class Autoencoder(nn.Module):
     """inputs - 128 x 4 - 8 - 128 x 4 - inputs; batch normalisation and ReLU after every layer but the last.
 
-    Batch normalisation's running averages have Keras's momentum of 0.99.
+    momentum: what each step adds to batch normalisation's running averages.
     """
 
-    def __init__(self, inputs: int, hidden: list[int], bottleneck: int) -> None:
+    def __init__(self, inputs: int, hidden: list[int], bottleneck: int, momentum: float = 0.01) -> None:
         super().__init__()
+        self.standardise: nn.Module = nn.Identity()
         sizes = [inputs, *hidden, bottleneck, *hidden[::-1]]
         layers: list[nn.Module] = []
         for a, b in itertools.pairwise(sizes):
-            layers += [nn.Linear(a, b), nn.BatchNorm1d(b, momentum=0.01, eps=1e-3), nn.ReLU()]
+            layers += [nn.Linear(a, b), nn.BatchNorm1d(b, momentum=momentum, eps=1e-3), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], inputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(x)  # (batch, inputs)
+        return self.layers(self.standardise(x))  # (batch, inputs)
 
 
 class Detector(ReconstructionDetector):
@@ -61,15 +62,16 @@ class Detector(ReconstructionDetector):
 
     def build(self, bins: int) -> Autoencoder:
         hp = self.hyperparameters
-        network = Autoencoder(hp.window * bins, hp.hidden, hp.bottleneck)
-        network.scale = scale_for(hp, bins)
-        return network
+        momentum = (
+            0.1 if hp.recipe == "fast" else 0.01
+        )  # Keras's 0.99 has hardly begun after the few steps of recipe fast
+        return Autoencoder(hp.window * bins, hp.hidden, hp.bottleneck, momentum)
 
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         return functional.mse_loss(self.forward(inputs).float(), targets, reduction="sum")
 
     def code(self, windows: torch.Tensor) -> torch.Tensor:
-        return self.network.layers[: 3 * (len(self.hyperparameters.hidden) + 1)](windows)
+        return self.network.layers[: 3 * (len(self.hyperparameters.hidden) + 1)](self.network.standardise(windows))
 
     def errors(self, windows: torch.Tensor) -> torch.Tensor:
         return (self.network(windows) - windows).square().mean(dim=1)

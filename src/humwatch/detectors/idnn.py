@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn import functional
 
 from humwatch.detectors.reconstruction import ReconstructionDetector
-from humwatch.detectors.scaling import scale_for
 from humwatch.errors import InputError
 
 
@@ -20,7 +19,7 @@ from humwatch.errors import InputError
 class Hyperparameters:
     """window: frames, an odd number; its middle one is predicted. hidden: layer sizes.
 
-    transform, clip_low, clip_high, recipe, precision: as of the VAE.
+    transform, clip_low, clip_high, recipe, precision, patience: as of the VAE.
     """
 
     learning_rate: float = 0.001
@@ -30,8 +29,9 @@ class Hyperparameters:
     transform: str = "decibel"
     clip_low: float = -90.0
     clip_high: float = 24.0
-    recipe: str = "report"
+    recipe: str = "fast"
     precision: str = "auto"
+    patience: int = 0
 
 
 class Interpolation(nn.Module):
@@ -39,6 +39,7 @@ class Interpolation(nn.Module):
 
     def __init__(self, window: int, bins: int, hidden: list[int]) -> None:
         super().__init__()
+        self.standardise: nn.Module = nn.Identity()
         before = window // 2 * bins
         self.middle = slice(before, before + bins)
         layers: list[nn.Module] = []
@@ -51,7 +52,8 @@ class Interpolation(nn.Module):
         return self.layers(self.around(x))
 
     def around(self, x: torch.Tensor) -> torch.Tensor:
-        """All frames but the middle one, (batch, (window - 1) * bins)."""
+        """All frames but the middle one, standardised: (batch, (window - 1) * bins)."""
+        x = self.standardise(x)
         return torch.cat([x[:, : self.middle.start], x[:, self.middle.stop :]], dim=1)
 
 
@@ -64,9 +66,7 @@ class Detector(ReconstructionDetector):
         hp = self.hyperparameters
         if hp.window % 2 == 0 or hp.window < 3:
             raise InputError(f"config: window is {hp.window}, idnn needs an odd number of frames, 3 or more")
-        network = Interpolation(hp.window, bins, hp.hidden)
-        network.scale = scale_for(hp, bins)
-        return network
+        return Interpolation(hp.window, bins, hp.hidden)
 
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         return functional.mse_loss(self.forward(inputs).float(), targets[:, self.network.middle], reduction="sum")

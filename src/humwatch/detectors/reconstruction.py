@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from humwatch.detectors.base import BaseDetector, FitContext
+from humwatch.detectors.scaling import Standardise, scale_for
 from humwatch.features.store import Features
 from humwatch.scoring import pool
 from humwatch.training import COMPILED_STEPS, Optimizer, autocast, compiled, generator_for, on_gpu, run_epochs
@@ -31,11 +32,12 @@ class ReconstructionDetector(BaseDetector):
         self.compiled: Any = None  # the same for batches of batch_size, on a GPU
         self.optimizer: Optimizer | None = None
         self.saved: dict[str, np.ndarray] | None = None  # the optimiser's state, until a training goes on
+        self.best = np.array([np.inf, 0])  # the lowest validation loss, and its epoch
         self.device = "cpu"
 
     @abstractmethod
     def build(self, bins: int) -> torch.nn.Module:
-        """A freshly initialised network for frames of `bins` values; its `scale` is one of detectors.scaling."""
+        """A freshly initialised network for frames of `bins` values; what it is given passes its `standardise` first."""
 
     @abstractmethod
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
@@ -66,6 +68,8 @@ class ReconstructionDetector(BaseDetector):
         if self.network is None:
             self.network = self._initialised(context.seed)
             self.network.scale.fit(train)
+            if hp.recipe == "fast" and len(train):
+                self.network.standardise.fit(Windows(train, hp.window), self.network.scale)
         self.network.to(self.device)
         if self.optimizer is None:
             self.optimizer = Optimizer(self.network, hp.learning_rate, averaged=hp.recipe == "fast")
@@ -85,6 +89,7 @@ class ReconstructionDetector(BaseDetector):
             self.epoch + 1,
             self._count_epochs(context),
             hp.recipe,
+            lambda: 0 < hp.patience <= self.epoch - self.best[1],
         )
 
     def window_errors(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
@@ -109,11 +114,13 @@ class ReconstructionDetector(BaseDetector):
         self.network.eval()
 
     def training_state(self) -> dict[str, np.ndarray]:
-        """The optimiser's state."""
-        return self.optimizer.state() if self.optimizer else self.saved or {}
+        """The optimiser's state, and the epoch that early stopping counts from."""
+        optimizer = self.optimizer.state() if self.optimizer else self.saved or {}
+        return optimizer | {"best": self.best}
 
     def set_training_state(self, state: dict[str, np.ndarray]) -> None:
-        self.saved = state
+        self.saved = dict(state)
+        self.best = self.saved.pop("best")
 
     @torch.no_grad()
     def _of_windows(
@@ -127,9 +134,14 @@ class ReconstructionDetector(BaseDetector):
         return torch.cat(found).cpu(), windows.per_clip
 
     def _initialised(self, seed: int) -> torch.nn.Module:
+        hp, bins = self.hyperparameters, self.feature["bins"]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator_for(seed, 0).initial_seed())
-            return self.build(self.feature["bins"])
+            network: Any = self.build(bins)
+        network.scale = scale_for(hp, bins)
+        if hp.recipe == "fast":
+            network.standardise = Standardise(hp.window * bins)
+        return network
 
     def _loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """`loss` of raw windows, in the precision that was asked for."""
@@ -140,6 +152,8 @@ class ReconstructionDetector(BaseDetector):
     def _count_epochs(self, context: FitContext) -> FitContext:
         def report(epoch: int, row: dict[str, float]) -> None:
             self.epoch = epoch
+            if not row["val_loss"] >= self.best[0]:  # without held-out clips it is NaN: training never ends early
+                self.best = np.array([row["val_loss"], epoch])
             context.report(epoch, row)
 
         return dataclasses.replace(context, report=report)

@@ -1,4 +1,4 @@
-"""From a feature's values to the range [0, 1] that a network with sigmoid outputs can reproduce."""
+"""From a feature's values to the range [0, 1] that sigmoid outputs can reproduce, and from there to inputs that teach fast."""
 
 import logging
 from typing import Any
@@ -16,6 +16,7 @@ log = logging.getLogger("humwatch")
 FLOOR_QUANTILE = 1e-3
 LIMIT = 5.0  # standard deviations from the mean that become 0 and 1
 BATCH = 4096
+SMALLEST_STD = 0.01  # of the range [0, 1], about 1 dB: what hardly ever moves is not blown up
 
 
 def scale_for(hyperparameters: Any, bins: int) -> "Decibel | LogEnergy":
@@ -76,3 +77,35 @@ class LogEnergy(nn.Module):
 
     def _log(self, windows: torch.Tensor) -> torch.Tensor:
         return torch.log(windows.clamp(min=0) + self.floor)
+
+
+class Standardise(nn.Module):
+    """Inputs of a network, freed of the mean and deviation that each place in the window has in the training windows.
+
+    Scaled windows lie around 0.5 with deviations of some hundredths: gradient descent spends most of its steps on their mean
+    (LeCun, Bottou, Orr & Mueller 1998, "Efficient BackProp", section 4.3).
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, values: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(values))
+        self.register_buffer("std", torch.ones(values))
+
+    def fit(self, windows: Windows, scale: nn.Module) -> None:
+        """Learn mean and deviation from windows, as many apart as one is long, on their way through `scale`."""
+        total, squares = torch.zeros(2, len(self.mean), dtype=torch.float64)
+        numbers = torch.arange(0, len(windows), windows.window)
+        for batch in numbers.split(BATCH):
+            scaled = scale(windows.gather(batch)[0]).double()
+            total += scaled.sum(0)
+            squares += scaled.square().sum(0)
+        mean = total / len(numbers)
+        self.mean = mean.float()
+        self.std = (squares / len(numbers) - mean.square()).clamp(min=SMALLEST_STD**2).sqrt().float()
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """(batch, window * bins), scaled, to the same shape."""
+        return (windows - self.mean) / self.std

@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn import functional
 
 from humwatch.detectors.reconstruction import ReconstructionDetector
-from humwatch.detectors.scaling import scale_for
 
 LOG_VAR_RANGE = (-30.0, 20.0)  # a large learning rate would overflow its exponential: a bad score instead of none
 
@@ -23,7 +22,7 @@ class Hyperparameters:
 
     transform: how features come into the range of the sigmoid: "decibel", clip_low and clip_high being the dB that become 0
     and 1; or "log", for energies (scaling.LogEnergy). recipe: "report" or "fast" (training.run_epochs). precision: "fp32",
-    "bf16" or "auto" (training.autocast).
+    "bf16" or "auto" (training.autocast). patience: epochs without a lower validation loss after which training ends; 0: never.
     """
 
     learning_rate: float = 0.001
@@ -35,8 +34,9 @@ class Hyperparameters:
     transform: str = "decibel"
     clip_low: float = -90.0
     clip_high: float = 24.0
-    recipe: str = "report"
+    recipe: str = "fast"
     precision: str = "auto"
+    patience: int = 0
 
 
 class VAE(nn.Module):
@@ -47,6 +47,7 @@ class VAE(nn.Module):
 
     def __init__(self, inputs: int, hidden: list[int], latent: int) -> None:
         super().__init__()
+        self.standardise: nn.Module = nn.Identity()
         self.encoder = _dense([inputs, *hidden])
         self.mu = nn.Linear(hidden[-1], latent)
         self.log_var = nn.Linear(hidden[-1], latent)
@@ -57,7 +58,7 @@ class VAE(nn.Module):
 
         Returns reconstruction (batch, inputs), mu and log var (batch, latent).
         """
-        h = self.encoder(x)
+        h = self.encoder(self.standardise(x))
         mu, log_var = self.mu(h).float(), self.log_var(h).float().clamp(*LOG_VAR_RANGE)
         z = mu if noise is None else mu + noise * torch.exp(0.5 * log_var)
         return self.decoder(z), mu, log_var
@@ -70,9 +71,7 @@ class Detector(ReconstructionDetector):
 
     def build(self, bins: int) -> VAE:
         hp = self.hyperparameters
-        network = VAE(hp.window * bins, hp.hidden, hp.latent)
-        network.scale = scale_for(hp, bins)
-        return network
+        return VAE(hp.window * bins, hp.hidden, hp.latent)
 
     def example(self, windows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         noise = torch.zeros(len(windows), self.hyperparameters.latent, device=windows.device)
@@ -90,7 +89,7 @@ class Detector(ReconstructionDetector):
         return squared + self.hyperparameters.kl_weight * kl
 
     def code(self, windows: torch.Tensor) -> torch.Tensor:
-        return self.network.mu(self.network.encoder(windows))
+        return self.network.mu(self.network.encoder(self.network.standardise(windows)))
 
     def errors(self, windows: torch.Tensor) -> torch.Tensor:
         return (self.network(windows, None)[0] - windows).square().mean(dim=1)

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.fft
 
 MEL_BLOCKS = 8
+FRAMES_AT_ONCE = 64  # stays in the processor's cache; whole clips cost three times as much, most of it in page faults
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,17 @@ class LogMel:
         window = _window(self.n_fft)
         padded = np.pad(samples.astype(np.float32, copy=False), self.n_fft // 2)
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
-        spectrum = scipy.fft.rfft(frames * window, overwrite_x=True)  # (frames, n_fft / 2 + 1) complex64
-        energy = np.square(spectrum.real)
-        energy += np.square(spectrum.imag)
-        if self.power != 2.0:
-            energy **= self.power / 2
         mel = np.empty((len(frames), self.n_mels), np.float32)
-        for bins, band, weights in _mel_blocks(sample_rate, self.n_fft, self.n_mels, self.fmin, self.fmax):
-            np.matmul(energy[:, band], weights, out=mel[:, bins])
+        blocks = _mel_blocks(sample_rate, self.n_fft, self.n_mels, self.fmin, self.fmax)
+        for first in range(0, len(frames), FRAMES_AT_ONCE):
+            part = slice(first, first + FRAMES_AT_ONCE)
+            spectrum = scipy.fft.rfft(frames[part] * window, overwrite_x=True)  # (frames, n_fft / 2 + 1) complex64
+            energy = np.square(spectrum.real)
+            energy += np.square(spectrum.imag)
+            if self.power != 2.0:
+                energy **= self.power / 2
+            for bins, band, weights in blocks:
+                np.matmul(energy[:, band], weights, out=mel[part, bins])
         mel += np.finfo(np.float64).eps
         np.log(mel, out=mel)  # the natural logarithm is three times faster than log10
         mel *= 20 / self.power / np.log(10)
