@@ -104,6 +104,33 @@ def test_store_of_one_machine(stored):
     np.testing.assert_array_equal(features.values, np.concatenate(frames[1::3]))
 
 
+@pytest.mark.parametrize("mapped_above", [store.MAPPED_ABOVE, 0])
+@pytest.mark.parametrize("machine_id", [None, "01"])
+def test_store_in_two_parts(stored, machine_id, mapped_above, monkeypatch):
+    """As select would divide it, in memory or mapped from a temporary file."""
+    monkeypatch.setattr(store, "MAPPED_ABOVE", mapped_above)
+    whole = store.read([stored[0], stored[0]], machine_id=machine_id)
+    second = np.arange(len(whole)) % 7 == 3
+    asked = []
+    parts = store.read_split([stored[0], stored[0]], lambda clips: asked.append(clips) or second, machine_id)
+    pd.testing.assert_frame_equal(asked[0], whole.clips)
+    for part, keep in zip(parts, (~second, second), strict=True):
+        expected = whole.select(keep)
+        np.testing.assert_array_equal(part.values, expected.values)
+        np.testing.assert_array_equal(part.starts, expected.starts)
+        pd.testing.assert_frame_equal(part.clips, expected.clips)
+        assert part.values.flags.writeable and isinstance(part.values.base, np.memmap) == (mapped_above == 0)
+    nothing, all_of_it = store.read_split([stored[0]], lambda clips: np.ones(len(clips), bool))
+    assert len(nothing) == len(nothing.values) == 0 and len(all_of_it) == 150
+
+
+def test_no_space_for_the_mapped_file(stored, monkeypatch):
+    monkeypatch.setattr(store, "MAPPED_ABOVE", 0)
+    monkeypatch.setattr(store.tempfile, "TemporaryFile", lambda: open("/dev/full", "wb"))
+    with pytest.raises(InputError, match="No space left on device.*set TMPDIR"):
+        store.read([stored[0]])
+
+
 def test_half_written_store_is_refused(stored):
     path, _ = stored
     path.write_bytes(path.read_bytes()[:5000])
@@ -115,20 +142,27 @@ MEMORY = """
 import resource, sys
 import humwatch.features.store as store, pandas, pyarrow.parquet, numpy
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-features = store.read([sys.argv[1]])
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / features.values.nbytes, features.values.nbytes)
+store.MAPPED_ABOVE = float(sys.argv[2])
+parts = store.read_split([sys.argv[1]], lambda clips: numpy.arange(len(clips)) % 2 == 1)
+size = sum(part.values.nbytes for part in parts)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / size, size)
 """
 
 
 def test_reading_takes_the_data_and_a_constant(tmp_path):
+    """Or the constant alone, where frames are mapped."""
     frames = (np.full((313, 128), i, np.float32) for i in range(1000))
     store.write(tmp_path / "big.parquet", clip_rows(1000), frames, 128, {}, "")
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, tmp_path / "big.parquet"], capture_output=True, text=True, check=True
-    )
-    ratio, size = map(float, done.stdout.split())
-    assert size == 1000 * 313 * 128 * 4
-    assert ratio < 1 + 120e6 / size
+    for mapped_above, data in (("inf", 1), ("0", 0)):
+        done = subprocess.run(
+            [sys.executable, "-c", MEMORY, tmp_path / "big.parquet", mapped_above],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        ratio, size = map(float, done.stdout.split())
+        assert size == 1000 * 313 * 128 * 4
+        assert data / 2 <= ratio < data + 120e6 / size
 
 
 @pytest.mark.parametrize(("channels", "channel", "subtype"), [(8, 3, "PCM_16"), (8, "mix", "PCM_24"), (1, 0, "FLOAT")])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_vae import SMALL, fitted, toy_features
 
-from humwatch import augment, training
+from humwatch import augment, training, windows
 from humwatch.detectors import base
 from humwatch.detectors.vae import Detector
 from humwatch.training import RECENT, Optimizer, generator_for
@@ -202,6 +202,15 @@ def assert_same_training(monkeypatch):
     monkeypatch.setattr("humwatch.detectors.reconstruction.on_gpu", lambda device: True)
     again = fitted(2, Detector(**SMALL))
     assert all(np.array_equal(again.state()[name], array) for name, array in plain.state().items())
+
+
+def test_frames_that_exceed_the_gpu_stay_with_the_host(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1000, 4000))
+    assert windows.fits(600, "cuda") and not windows.fits(800, "cuda") and windows.fits(800, "cpu")
+    monkeypatch.setattr(windows, "fits", lambda size, device: False)
+    features = toy_features()
+    elsewhere = Windows(features, 3, "meta")  # a device other than the host's: shapes without values
+    assert elsewhere.view.device.type == "cpu" and elsewhere.first.device.type == "meta"
 
 
 def test_gpu_precision(monkeypatch):

@@ -8,6 +8,8 @@ from humwatch import augment
 from humwatch.errors import InputError
 from humwatch.features.store import Features
 
+DEVICE_SHARE = 0.7  # of a GPU's free memory that frames may take
+
 
 class Windows:
     """All windows of `window` frames that lie within one clip, stride one frame; with masks, of its masked copies as well.
@@ -39,7 +41,9 @@ class Windows:
         first = np.arange(self.per_clip.sum()) + np.repeat(features.starts[:-1] - before, self.per_clip)
         self.first = torch.from_numpy(first).to(device)  # (windows,) first frame of each window
         # The store's row groups are read-only views of a file; torch wants its own memory.
-        values = torch.from_numpy(np.require(features.values, requirements="W")).to(device)
+        values = torch.from_numpy(np.require(features.values, requirements="W"))
+        if fits(features.values.nbytes, device):
+            values = values.to(device)
         bins = values.shape[1]
         rows = max(len(values) - window + 1, 0)
         self.view = values.as_strided((rows, window * bins), (bins, 1))  # overlapping rows, no copy
@@ -78,11 +82,20 @@ class Windows:
         Both are one tensor where they do not differ.
         """
         if self.masks is None:
-            clean = self.view[self.first[numbers]]
+            clean = self._windows(numbers)
             return clean, clean
-        clean = self.view[self.first[numbers % len(self.first)]]
+        clean = self._windows(numbers % len(self.first))
         masked = self.masks(clean, self.first, numbers)
         return masked, clean if self.clean else masked
+
+    def _windows(self, numbers: torch.Tensor) -> torch.Tensor:
+        first = self.first[numbers]
+        return self.view[first.to(self.view.device)].to(first.device)
+
+
+def fits(size: int, device: str) -> bool:
+    """Whether so many bytes of frames can stay on the device; else they stay with the host, which sends batches."""
+    return device == "cpu" or size < DEVICE_SHARE * torch.cuda.mem_get_info()[0]
 
 
 class _Masks:

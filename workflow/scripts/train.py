@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -30,19 +31,17 @@ LOG_COLUMNS = ["epoch", "train_loss", "val_loss", "seconds"]
 def main(args: argparse.Namespace) -> None:
     if args.device != "cpu":
         claim_gpu()
-    features = store.read(args.features, machine_id=args.machine_id)
-    held_out = split_validation(features.clips, args.validation_fraction, args.validation_seed)
-    train, validation = features.select(~held_out), features.select(held_out)
+    split = functools.partial(split_validation, fraction=args.validation_fraction, seed=args.validation_seed)
+    train, validation = store.read_split(args.features, split, args.machine_id)
     made_from = {
         "seed": args.seed,
         "validation": {"fraction": args.validation_fraction, "seed": args.validation_seed},
         "sources_sha256": store.sources(args.features),
-        "feature_parameters": features.parameters,
-        "machines": sorted({*zip(features.clips["machine_type"], features.clips["machine_id"], strict=True)}),
+        "feature_parameters": train.parameters,
+        "machines": sorted({*zip(train.clips["machine_type"], train.clips["machine_id"], strict=True)}),
         "code_sha256": cli.code_checksum(),
         "versions": {"humwatch": __version__, "torch": torch.__version__},
     }
-    del features
 
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
     cli.log.info("training %s%s", position(args.out), f", GPU {gpu}" if gpu else "")

@@ -78,7 +78,8 @@ class ReconstructionDetector(BaseDetector):
         self.compiled = None
         if on_gpu(self.device) and len(windows) >= COMPILED_STEPS * hp.batch_size:
             with autocast(hp.precision, self.device):
-                self.compiled = compiled(self.network.train(), *self.example(windows.view[: hp.batch_size]))
+                batch, _ = windows.gather(torch.arange(hp.batch_size, device=self.device))
+                self.compiled = compiled(self.network.train(), *self.example(batch))
         self.diverged = not run_epochs(
             self.network,
             self.optimizer,

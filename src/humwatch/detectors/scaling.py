@@ -15,7 +15,7 @@ log = logging.getLogger("humwatch")
 
 FLOOR_QUANTILE = 1e-3
 LIMIT = 5.0  # standard deviations from the mean that become 0 and 1
-BATCH = 4096
+BATCH = 1024
 SMALLEST_STD = 0.01  # of the range [0, 1], about 1 dB: what hardly ever moves is not blown up
 
 

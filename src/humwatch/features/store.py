@@ -5,7 +5,8 @@ run of floats. Rows come in groups of `ROWS_PER_GROUP` clips; readers and writer
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ ROWS_PER_GROUP = 64
 CLIP_COLUMNS = ["clip", "machine_type", "machine_id", "split", "label"]
 OPTIONAL_COLUMNS = ["domain", "attributes"]  # of DCASE 2021 to 2025; only in files whose clips have them
 METADATA_KEY = b"humwatch"
+MAPPED_ABOVE = (
+    8_000_000_000  # bytes of frames; more are read from a temporary file as they are needed, not held in memory
+)
 
 
 @dataclass
@@ -94,28 +98,86 @@ def write(
 
 
 def read(paths: Iterable[Path], expected: dict[str, Any] | None = None, machine_id: str | None = None) -> Features:
-    """Read whole files into one preallocated array; memory is the data plus one row group.
+    """Read whole files into one array; memory is the data plus one row group, or less where the data is mapped.
 
     expected: parameters that the files must have been made with. machine_id: keep this machine's clips only.
     """
     opened = [_open(Path(path), expected) for path in paths]
+    return _read(opened, machine_id, lambda clips: np.zeros(len(clips), int), 1)[0]
+
+
+def read_split(
+    paths: Iterable[Path], second: Callable[[pd.DataFrame], np.ndarray], machine_id: str | None = None
+) -> tuple[Features, Features]:
+    """As `read`, but in two parts, of which `second` says, by a boolean per clip, what belongs to the second."""
+    opened = [_open(Path(path), None) for path in paths]
+    first, other = _read(opened, machine_id, lambda clips: second(clips).astype(int), 2)
+    return first, other
+
+
+def _read(
+    opened: list["_File"], machine_id: str | None, divide: Callable[[pd.DataFrame], np.ndarray], parts: int
+) -> list[Features]:
+    """The clips of each part, in the order of the files. divide: clip table -> (clips,) int, the number of each clip's part."""
     bins = {file.bins for file in opened}
     if len(bins) > 1:
         raise InputError(
             f"{', '.join(str(f.path) for f in opened)} have {sorted(bins)} bins: use one feature per trial"
         )
-    tables = [file.clips(machine_id) for file in opened]
+    clips = pd.concat([file.clips(machine_id) for file in opened], ignore_index=True)
+    part_of = divide(clips)
     total = sum(_leaf_values(file.parquet) for file in opened) // opened[0].bins
-    values = np.empty((total, opened[0].bins), np.float32)
-    counts: list[np.ndarray] = []
-    used = 0
+    collected = [_Collected(total, opened[0].bins) for _ in range(parts)]
+    row = 0
     for file in opened:
         for group in file.groups(machine_id):
-            values[used : used + len(group.values)] = group.values
-            used += len(group.values)
-            counts.append(np.diff(group.starts))
-    starts = np.concatenate([[0], np.cumsum(np.concatenate(counts))]) if counts else np.zeros(1, np.int64)
-    return Features(values[:used], starts.astype(np.int64), pd.concat(tables, ignore_index=True), opened[0].parameters)
+            here = part_of[row : row + len(group)]
+            for part in np.unique(here):
+                collected[part].append(group if (here == part).all() else group.select(here == part))
+            row += len(group)
+    return [
+        Features(frames.array(), frames.starts(), clips[part_of == part].reset_index(drop=True), opened[0].parameters)
+        for part, frames in enumerate(collected)
+    ]
+
+
+class _Collected:
+    """Frames of clips one after the other in one array: in memory, or in a temporary file that is mapped."""
+
+    def __init__(self, frames: int, bins: int) -> None:
+        """frames: at most so many."""
+        self.bins, self.used = bins, 0
+        self.counts: list[np.ndarray] = [np.zeros(1, np.int64)]
+        # Its name is gone at once, its disk space when the array is.
+        self.file = tempfile.TemporaryFile() if 4 * frames * bins > MAPPED_ABOVE else None
+        self.values = np.empty(
+            (0 if self.file else frames, bins), np.float32
+        )  # memory that is not written is not taken
+
+    def append(self, features: Features) -> None:
+        if self.file:
+            try:
+                self.file.write(np.ascontiguousarray(features.values).data)
+                self.file.flush()
+            except OSError as error:
+                raise InputError(
+                    f"{tempfile.gettempdir()} cannot hold the frames that do not fit into memory ({error}): "
+                    "set TMPDIR to a folder with more space"
+                ) from None
+        else:
+            self.values[self.used : self.used + len(features.values)] = features.values
+        self.used += len(features.values)
+        self.counts.append(np.diff(features.starts))
+
+    def array(self) -> np.ndarray:
+        """(frames, bins) float32."""
+        if self.file and self.used:
+            # Copy on write: torch takes arrays that can be written, the file is not.
+            return np.asarray(np.memmap(self.file, np.float32, "c", shape=(self.used, self.bins)))
+        return self.values[: self.used]
+
+    def starts(self) -> np.ndarray:
+        return np.cumsum(np.concatenate(self.counts))
 
 
 def groups(path: Path, expected: dict[str, Any] | None = None, machine_id: str | None = None) -> Iterator[Features]:
