@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -126,8 +127,8 @@ def test_store_in_two_parts(stored, machine_id, mapped_above, monkeypatch):
 
 def test_no_space_for_the_mapped_file(stored, monkeypatch):
     monkeypatch.setattr(store, "MAPPED_ABOVE", 0)
-    monkeypatch.setattr(store.tempfile, "TemporaryFile", lambda: open("/dev/full", "wb"))
-    with pytest.raises(InputError, match="No space left on device.*set TMPDIR"):
+    monkeypatch.setattr(store.tempfile, "TemporaryFile", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115
+    with pytest.raises(InputError, match=r"No space left on device.*set TMPDIR"):
         store.read([stored[0]])
 
 

@@ -77,6 +77,7 @@ def main(args: argparse.Namespace) -> None:
     clean = args.mask_target == "clean"
     context = base.FitContext(args.seed, args.epochs, device, report=report, masks=masks, clean_targets=clean)
     detector.fit(train, validation, context)
+    del train  # scoring needs memory too
     if detector.diverged:
         cli.log.warning("the loss is no longer finite: recorded as diverged, its scores are left empty")
     scores = pd.DataFrame()

@@ -149,10 +149,9 @@ class _Collected:
         self.bins, self.used = bins, 0
         self.counts: list[np.ndarray] = [np.zeros(1, np.int64)]
         # Its name is gone at once, its disk space when the array is.
-        self.file = tempfile.TemporaryFile() if 4 * frames * bins > MAPPED_ABOVE else None
-        self.values = np.empty(
-            (0 if self.file else frames, bins), np.float32
-        )  # memory that is not written is not taken
+        self.file = tempfile.TemporaryFile() if 4 * frames * bins > MAPPED_ABOVE else None  # noqa: SIM115
+        # Memory that is not written is not taken.
+        self.values = np.empty((0 if self.file else frames, bins), np.float32)
 
     def append(self, features: Features) -> None:
         if self.file:
