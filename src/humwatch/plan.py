@@ -24,13 +24,14 @@ import yaml
 from humwatch import datasets, trials
 from humwatch.config import validate
 from humwatch.errors import InputError
+from humwatch.features.store import MAPPED_ABOVE
 
 # Measured on one core of an AMD EPYC server with torch 2.13 (docs/cluster.md says how), as CPU time and peak memory.
 STAGE_MB = {"train": 600, "score": 550, "features": 400}  # peak memory of a stage's process; a training's frames apart
 SNAKEMAKE_MB = 300  # the two Snakemakes, one in the other, that a cluster job runs in
-COPIES = 2.2  # how often a training holds the frames of its clips: as read, and split into training and validation
-START_SECONDS = 5.0  # Python, the libraries, the first batch
-CLIP_SECONDS = {"logmel": 0.004, "modspec": 0.010, "waveform": 0.002}  # of a ten-second clip, read and written
+HELD = 1.2  # what a training holds of its clips, over the size of their frames: these, and numbers of windows
+START_SECONDS = 3.0  # Python, the libraries, the first batch
+CLIP_SECONDS = {"logmel": 0.0025, "modspec": 0.010, "waveform": 0.002}  # of a ten-second clip, read and written
 CHECK_SECONDS, DEMO_SECONDS = 0.001, 0.03  # a clip, opened and checked; a clip, generated
 WINDOW_SECONDS = 10e-6  # to gather and scale a window
 FLOPS = 73e9  # in matrix products: 2 per weight and window forward, 4 backward
@@ -108,8 +109,8 @@ def stage_mb(stage: str) -> int:
 
 
 def training_mb(frames_mb: float, gpu: bool) -> int:
-    """Memory to ask a cluster for. frames_mb: the feature files' size; a training reads them whole."""
-    return math.ceil(stage_mb("train") + COPIES * frames_mb + gpu * CUDA_MB)
+    """Memory to ask a cluster for. frames_mb: the feature files' size; a training reads them whole, or maps what is too large."""
+    return math.ceil(stage_mb("train") + HELD * min(frames_mb, MAPPED_ABOVE / 1e6) + gpu * CUDA_MB)
 
 
 def minutes(seconds: float) -> int:

@@ -130,9 +130,16 @@ class ReconstructionDetector(BaseDetector):
         """A function of every scaled window, (windows of all clips, ...) float32, and the number of windows per clip."""
         windows = Windows(features, self.hyperparameters.window, self.device)
         numbers = torch.arange(len(windows), device=self.device)
+        found = torch.empty(0)
         with autocast(self.hyperparameters.precision, self.device):
-            found = [function(self.network.scale(windows.gather(b)[0])).float() for b in numbers.split(SCORING_BATCH)]
-        return torch.cat(found).cpu(), windows.per_clip
+            for batch in numbers.split(SCORING_BATCH):
+                values = function(self.network.scale(windows.gather(batch)[0]))
+                if not len(
+                    found
+                ):  # one array from the start: small ones, kept between large ones, leave holes in the heap
+                    found = torch.empty((len(windows), *values.shape[1:]), device=self.device)
+                found[int(batch[0]) : int(batch[-1]) + 1] = values
+        return found.cpu(), windows.per_clip
 
     def _initialised(self, seed: int) -> torch.nn.Module:
         hp, bins = self.hyperparameters, self.feature["bins"]
