@@ -140,16 +140,19 @@ def test_half_written_store_is_refused(stored):
 
 
 MEMORY = """
-import resource, sys
+import sys
 import humwatch.features.store as store, pandas, pyarrow.parquet, numpy
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # of this program alone: getrusage counts what the process was before it
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+before = peak()
 store.MAPPED_ABOVE = float(sys.argv[2])
 parts = store.read_split([sys.argv[1]], lambda clips: numpy.arange(len(clips)) % 2 == 1)
 size = sum(part.values.nbytes for part in parts)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / size, size)
+print((peak() - before) * 1024 / size, size)
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_reading_takes_the_data_and_a_constant(tmp_path):
     """Or the constant alone, where frames are mapped."""
     frames = (np.full((313, 128), i, np.float32) for i in range(1000))
@@ -163,7 +166,7 @@ def test_reading_takes_the_data_and_a_constant(tmp_path):
         )
         ratio, size = map(float, done.stdout.split())
         assert size == 1000 * 313 * 128 * 4
-        assert data / 2 <= ratio < data + 120e6 / size
+        assert data / 2 <= ratio < data + 170e6 / size
 
 
 @pytest.mark.parametrize(("channels", "channel", "subtype"), [(8, 3, "PCM_16"), (8, "mix", "PCM_24"), (1, 0, "FLOAT")])

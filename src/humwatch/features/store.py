@@ -233,7 +233,7 @@ class _File:
 
 def _open(path: Path, expected: dict[str, Any] | None) -> _File:
     try:
-        parquet = pq.ParquetFile(path)
+        parquet = pq.ParquetFile(path, pre_buffer=False)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: run `snakemake` to make the features") from None
     except (OSError, pa.ArrowInvalid) as error:
