@@ -1,4 +1,4 @@
-"""A data set of 100,000 generated clips, 20 frames of 16 bins each: seconds and peak memory to write, stream, read and train.
+"""A data set of 100,000 generated clips, 20 frames of 128 bins each: seconds and peak memory to write, stream, read and train.
 
 Each step runs in a process of its own, so that its peak memory is its own; `data_mb` is what the frames alone take.
 `train_mapped` trains as if the frames were too many for memory: what of the mapped file is in memory counts as peak, but the
@@ -10,6 +10,7 @@ import argparse
 import multiprocessing
 import os
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from common import write as write_table
 
 from humwatch.features import store
 
-FRAMES, BINS, IDS = 20, 16, 50
+FRAMES, BINS, IDS = 20, 128, 50
 
 
 def write(path: Path, clips: int) -> None:
@@ -61,7 +62,9 @@ def train(path: Path, clips: int) -> None:
 
 
 def train_mapped(path: Path, clips: int) -> None:
-    store.MAPPED_ABOVE = 0
+    from humwatch import windows
+
+    store.MAPPED_ABOVE, windows.BLOCK_BYTES = 0, 160_000_000
     train(path, clips)
 
 
@@ -94,6 +97,7 @@ def main(args: argparse.Namespace) -> None:
         for clips in args.clips:
             data = clips * FRAMES * BINS * 4 / 1e6
             for step in (write, stream, read, train, train_mapped):
+                print(f"{clips} clips: {step.__name__}", file=sys.stderr, flush=True)
                 results = context.Queue()
                 limited = args.limit_mb if step is train_mapped else None
                 process = context.Process(target=measured, args=(step, path, clips, limited, results))

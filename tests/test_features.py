@@ -120,7 +120,7 @@ def test_store_in_two_parts(stored, machine_id, mapped_above, monkeypatch):
         np.testing.assert_array_equal(part.values, expected.values)
         np.testing.assert_array_equal(part.starts, expected.starts)
         pd.testing.assert_frame_equal(part.clips, expected.clips)
-        assert part.values.flags.writeable and isinstance(part.values.base, np.memmap) == (mapped_above == 0)
+        assert part.values.flags.writeable and part.mapped == (mapped_above == 0)
     nothing, all_of_it = store.read_split([stored[0]], lambda clips: np.ones(len(clips), bool))
     assert len(nothing) == len(nothing.values) == 0 and len(all_of_it) == 150
 

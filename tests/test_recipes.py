@@ -37,6 +37,32 @@ def test_windows_apart():
     assert (numbers.diff() < 0).any()
 
 
+@pytest.mark.parametrize("draw", [Windows.all, Windows.apart])
+def test_mapped_frames_are_read_in_blocks_of_clips(draw, monkeypatch):
+    """The same windows as of frames in memory, those of a few clips after those of a few others, others in each epoch."""
+    features = toy_features()
+    masks = augment.draw(features.clips["clip"], np.diff(features.starts), 8, augment.SpecAugment(2, 1, 2, 1, 3))
+    in_memory = draw(Windows(features, 3, masks=masks), generator_for(0, 1))
+    features.mapped = True
+    monkeypatch.setattr(windows, "RUNS", 3)
+    monkeypatch.setattr(windows, "BLOCK_BYTES", features.values.nbytes // 4 + 1)
+    mapped = Windows(features, 3, masks=masks)
+    blocks = []
+    for epoch in (1, 2):
+        numbers = draw(mapped, generator_for(0, epoch))
+        assert torch.equal(numbers, draw(mapped, generator_for(0, epoch)))
+        clip = np.searchsorted(features.starts, mapped.first[numbers % len(mapped.first)], side="right") - 1
+        seen = list(dict.fromkeys(clip.tolist()))  # clips by their first window
+        blocks.append([frozenset(seen[i : i + 3]) for i in range(0, 12, 3)])
+        ends = np.cumsum([np.isin(clip, list(block)).sum() for block in blocks[-1]])
+        parts = np.split(clip, ends[:-1])
+        assert [frozenset(part.tolist()) for part in parts] == blocks[-1]
+        assert all((np.diff(part) < 0).any() for part in parts)  # in no order within a block
+        if epoch == 1:
+            assert sorted(numbers.tolist()) == sorted(in_memory.tolist())
+    assert blocks[0] != blocks[1]
+
+
 def test_a_clip_of_one_window_is_in_every_epoch():
     features = toy_features()
     windows = Windows(features.select(np.diff(features.starts) == 10), 10)

@@ -8,6 +8,8 @@ from humwatch import augment
 from humwatch.errors import InputError
 from humwatch.features.store import Features
 
+BLOCK_BYTES = 1_000_000_000  # of mapped frames that a training draws its windows from at a time, in
+RUNS = 16  # runs of neighbouring clips: disks and the system read some megabytes at once
 DEVICE_SHARE = 0.7  # of a GPU's free memory that frames may take
 
 
@@ -47,6 +49,9 @@ class Windows:
         bins = values.shape[1]
         rows = max(len(values) - window + 1, 0)
         self.view = values.as_strided((rows, window * bins), (bins, 1))  # overlapping rows, no copy
+        self.clips_per_run = 0
+        if features.mapped:
+            self.clips_per_run = max(1, BLOCK_BYTES * len(features) // max(features.values.nbytes, 1) // RUNS)
         self.masks = None if masks is None else _Masks(masks, features, self.per_clip, window, device)
 
     def __len__(self) -> int:
@@ -55,7 +60,7 @@ class Windows:
 
     def all(self, generator: torch.Generator) -> torch.Tensor:
         """Numbers of all windows in random order."""
-        return torch.randperm(len(self), generator=generator, device=self.first.device)
+        return self._in_blocks(torch.randperm(len(self), generator=generator, device=self.first.device), generator)
 
     def apart(self, generator: torch.Generator) -> torch.Tensor:
         """Numbers, in random order, of windows that do not overlap: each clip's, one after the other from a random frame.
@@ -74,7 +79,17 @@ class Windows:
             at_begin = (place - begin.repeat_interleave(per_clip)) % self.window == 0
             found.append(before + at_begin.nonzero()[:, 0])
         numbers = torch.cat(found)
-        return numbers[torch.randperm(len(numbers), generator=generator, device=device)]
+        return self._in_blocks(numbers[torch.randperm(len(numbers), generator=generator, device=device)], generator)
+
+    def _in_blocks(self, numbers: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Of mapped frames: a block of clips after the other, random ones in each epoch, so that each is read once."""
+        if not self.clips_per_run:
+            return numbers
+        device = self.first.device
+        place = torch.randperm(-(-len(self.per_clip) // self.clips_per_run), generator=generator, device=device)
+        ends = torch.from_numpy(self.per_clip).to(device).cumsum(0)
+        clip = torch.searchsorted(ends, numbers % len(self.first), right=True)
+        return numbers[torch.argsort(place[clip // self.clips_per_run] // RUNS, stable=True)]
 
     def gather(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Copy out windows by their numbers, (batch,) int64: inputs and targets, each (batch, window * bins) float32.

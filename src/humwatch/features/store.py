@@ -5,6 +5,7 @@ run of floats. Rows come in groups of `ROWS_PER_GROUP` clips; readers and writer
 """
 
 import json
+import mmap
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -36,12 +37,14 @@ class Features:
     starts: (clips + 1,) int64.
     clips: a row per clip: clip, machine_type, machine_id, split, label (0 normal, 1 anomaly, missing).
     parameters: what the features were made with.
+    mapped: whether values are read from a file as they are needed, and not held in memory.
     """
 
     values: np.ndarray
     starts: np.ndarray
     clips: pd.DataFrame
     parameters: dict[str, Any]
+    mapped: bool = False
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -172,7 +175,11 @@ class _Collected:
         """(frames, bins) float32."""
         if self.file and self.used:
             # Copy on write: torch takes arrays that can be written, the file is not.
-            return np.asarray(np.memmap(self.file, np.float32, "c", shape=(self.used, self.bins)))
+            mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_COPY)
+            mapped.madvise(
+                mmap.MADV_RANDOM
+            )  # read what is asked for: what lies around it would drive out what is needed
+            return np.frombuffer(mapped, np.float32).reshape(self.used, self.bins)
         return self.values[: self.used]
 
     def starts(self) -> np.ndarray:
