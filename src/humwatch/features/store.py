@@ -139,7 +139,13 @@ def _read(
                 collected[part].append(group if (here == part).all() else group.select(here == part))
             row += len(group)
     return [
-        Features(frames.array(), frames.starts(), clips[part_of == part].reset_index(drop=True), opened[0].parameters)
+        Features(
+            frames.array(),
+            frames.starts(),
+            clips[part_of == part].reset_index(drop=True),
+            opened[0].parameters,
+            mapped=frames.file is not None,
+        )
         for part, frames in enumerate(collected)
     ]
 
@@ -176,6 +182,9 @@ class _Collected:
         if self.file and self.used:
             # Copy on write: torch takes arrays that can be written, the file is not.
             mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_COPY)
+            mapped.madvise(
+                mmap.MADV_RANDOM
+            )  # read what is asked for: what lies around it would drive out what is needed
             mapped.madvise(
                 mmap.MADV_RANDOM
             )  # read what is asked for: what lies around it would drive out what is needed
