@@ -50,12 +50,14 @@ def _with_trial_parameters(schema: Schema) -> Schema:
     every: dict[str, Schema] = dict(common)
     for hyperparameters in detectors.values():
         for name, parameter in hyperparameters.items():
-            known = every.setdefault(name, {key: value for key, value in parameter.items() if key != "default"})
+            # One detector's default is not another's, nor is the pattern of its scores' names: `trials` checks what is whose.
+            union = {key: value for key, value in parameter.items() if key not in ("default", "pattern")}
+            known = every.setdefault(name, union)
             if "enum" in known and name not in common:  # detectors may name their scores differently
                 if "enum" in parameter:
                     known["enum"] = [*dict.fromkeys([*known["enum"], *parameter["enum"]])]
                 else:
-                    del known["enum"]  # one detector's names follow a pattern: `trials` checks what is whose
+                    del known["enum"]  # one detector's names follow a pattern
     full["properties"]["trial"]["properties"] = every
     full["properties"]["detectors"] |= {
         "properties": {

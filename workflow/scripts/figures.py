@@ -82,9 +82,7 @@ def embeddings(results: Results, row: pd.Series, scores: pd.DataFrame) -> Iterat
                 if (embedded := detector.embed(part)) is None:
                     return
                 found.append(embedded)
-                labels += [
-                    kinds.get(clip, "training") if split == "test" else "training" for clip in part.clips["clip"]
-                ]
+                labels += [kinds.get(clip, "training") for clip in part.clips["clip"]]
         yield machine_id, np.concatenate(found), np.array(labels)
 
 
