@@ -35,7 +35,7 @@ def stages(clips_per_id: int) -> dict[str, list]:
         "clips": ["clips.py", "--dataset", json.dumps(dataset), *of_split, "--out", "clips.parquet"],
         "features": ["features.py", "--folder", ".", "--clips", "clips.parquet", "--feature", json.dumps(FEATURE)],
         "masks, 10 copies": ["augment.py", *features, "--settings", json.dumps(MASKS), "--out", "masks.parquet"],
-        "training, an epoch": [*train, "--out", "model"],
+        "training, an epoch": [*train, "--hyperparameters", '{"recipe": "report"}', "--out", "model"],
         "training, an epoch, fast": [*train, "--hyperparameters", '{"recipe": "fast"}', "--out", "fast"],
         "scoring": [*score, "--out", "scores.parquet"],
     }

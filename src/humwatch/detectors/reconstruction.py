@@ -15,7 +15,7 @@ from humwatch.scoring import pool
 from humwatch.training import COMPILED_STEPS, Optimizer, autocast, compiled, generator_for, on_gpu, run_epochs
 from humwatch.windows import Windows
 
-SCORING_BATCH = 1024
+SCORING_BATCH = 256  # as fast as larger ones, whose temporary arrays leave larger holes in the heap
 
 
 class ReconstructionDetector(BaseDetector):
