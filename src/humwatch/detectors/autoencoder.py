@@ -62,9 +62,8 @@ class Detector(ReconstructionDetector):
 
     def build(self, bins: int) -> Autoencoder:
         hp = self.hyperparameters
-        momentum = (
-            0.1 if hp.recipe == "fast" else 0.01
-        )  # Keras's 0.99 has hardly begun after the few steps of recipe fast
+        # Keras's 0.99 has hardly begun after the few steps of recipe fast.
+        momentum = 0.1 if hp.recipe == "fast" else 0.01
         return Autoencoder(hp.window * bins, hp.hidden, hp.bottleneck, momentum)
 
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:

@@ -31,7 +31,7 @@ class ReconstructionDetector(BaseDetector):
         self.network: Any = None  # torch.nn.Module, once the number of bins is known
         self.compiled: Any = None  # the same for batches of batch_size, on a GPU
         self.optimizer: Optimizer | None = None
-        self.saved: dict[str, np.ndarray] | None = None  # the optimiser's state, until a training goes on
+        self.saved: dict[str, np.ndarray] = {}  # the optimiser's state, until a training goes on
         self.best = np.array([np.inf, 0])  # the lowest validation loss, and its epoch
         self.device = "cpu"
 
@@ -73,7 +73,7 @@ class ReconstructionDetector(BaseDetector):
         self.network.to(self.device)
         if self.optimizer is None:
             self.optimizer = Optimizer(self.network, hp.learning_rate, averaged=hp.recipe == "fast")
-            self.optimizer.set_state(self.saved or {})
+            self.optimizer.set_state(self.saved)
         windows = Windows(train, hp.window, self.device, context.masks, context.clean_targets)
         self.compiled = None
         if on_gpu(self.device) and len(windows) >= COMPILED_STEPS * hp.batch_size:
@@ -116,7 +116,7 @@ class ReconstructionDetector(BaseDetector):
 
     def training_state(self) -> dict[str, np.ndarray]:
         """The optimiser's state, and the epoch that early stopping counts from."""
-        optimizer = self.optimizer.state() if self.optimizer else self.saved or {}
+        optimizer = self.optimizer.state() if self.optimizer else self.saved
         return optimizer | {"best": self.best}
 
     def set_training_state(self, state: dict[str, np.ndarray]) -> None:
@@ -133,12 +133,11 @@ class ReconstructionDetector(BaseDetector):
         found = torch.empty(0)
         with autocast(self.hyperparameters.precision, self.device):
             for batch in numbers.split(SCORING_BATCH):
-                values = function(self.network.scale(windows.gather(batch)[0]))
-                if not len(
-                    found
-                ):  # one array from the start: small ones, kept between large ones, leave holes in the heap
+                values = function(self.network.scale(windows.gather(batch)[0])).float()
+                # One array from the start: small ones, kept between large ones, leave holes in the heap.
+                if not len(found):
                     found = torch.empty((len(windows), *values.shape[1:]), device=self.device)
-                found[int(batch[0]) : int(batch[-1]) + 1] = values
+                found[batch] = values
         return found.cpu(), windows.per_clip
 
     def _initialised(self, seed: int) -> torch.nn.Module:

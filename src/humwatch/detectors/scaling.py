@@ -1,6 +1,7 @@
 """From a feature's values to the range [0, 1] that sigmoid outputs can reproduce, and from there to inputs that teach fast."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -61,13 +62,8 @@ class LogEnergy(nn.Module):
         floor = [np.quantile(column, FLOOR_QUANTILE) if len(column) else 1.0 for column in positive]
         self.floor = torch.tensor(floor, dtype=torch.float32).repeat(self.window)
         windows = Windows(train, self.window)
-        total, squares = torch.zeros(2, self.window * self.bins, dtype=torch.float64)
-        for numbers in torch.arange(len(windows)).split(BATCH):
-            logs = self._log(windows.gather(numbers)[0]).double()
-            total += logs.sum(0)
-            squares += logs.square().sum(0)
-        mean = total / len(windows)
-        std = (squares / len(windows) - mean.square()).clamp(min=0).sqrt()
+        mean, variance = _moments(self._log, windows, torch.arange(len(windows)))
+        std = variance.clamp(min=0).sqrt()
         self.mean = mean.float()
         self.std = torch.where(std > 0, std, 1.0).float()
 
@@ -96,16 +92,23 @@ class Standardise(nn.Module):
 
     def fit(self, windows: Windows, scale: nn.Module) -> None:
         """Learn mean and deviation from windows, as many apart as one is long, on their way through `scale`."""
-        total, squares = torch.zeros(2, len(self.mean), dtype=torch.float64)
-        numbers = torch.arange(0, len(windows), windows.window)
-        for batch in numbers.split(BATCH):
-            scaled = scale(windows.gather(batch)[0]).double()
-            total += scaled.sum(0)
-            squares += scaled.square().sum(0)
-        mean = total / len(numbers)
+        mean, variance = _moments(scale, windows, torch.arange(0, len(windows), windows.window))
         self.mean = mean.float()
-        self.std = (squares / len(numbers) - mean.square()).clamp(min=SMALLEST_STD**2).sqrt().float()
+        self.std = variance.clamp(min=SMALLEST_STD**2).sqrt().float()
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """(batch, window * bins), scaled, to the same shape."""
         return (windows - self.mean) / self.std
+
+
+def _moments(
+    function: Callable[[torch.Tensor], torch.Tensor], windows: Windows, numbers: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance of a function of the numbered windows, each (window * bins,) float64, a batch in memory at a time."""
+    total, squares = torch.zeros(2, windows.view.shape[1], dtype=torch.float64)
+    for batch in numbers.split(BATCH):
+        values = function(windows.gather(batch)[0]).double()
+        total += values.sum(0)
+        squares += values.square().sum(0)
+    mean = total / len(numbers)
+    return mean, squares / len(numbers) - mean.square()

@@ -24,9 +24,7 @@ ROWS_PER_GROUP = 64
 CLIP_COLUMNS = ["clip", "machine_type", "machine_id", "split", "label"]
 OPTIONAL_COLUMNS = ["domain", "attributes"]  # of DCASE 2021 to 2025; only in files whose clips have them
 METADATA_KEY = b"humwatch"
-MAPPED_ABOVE = (
-    8_000_000_000  # bytes of frames; more are read from a temporary file as they are needed, not held in memory
-)
+MAPPED_ABOVE = 8_000_000_000  # bytes of frames; more are mapped from a temporary file, not held in memory
 
 
 @dataclass
@@ -182,12 +180,8 @@ class _Collected:
         if self.file and self.used:
             # Copy on write: torch takes arrays that can be written, the file is not.
             mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_COPY)
-            mapped.madvise(
-                mmap.MADV_RANDOM
-            )  # read what is asked for: what lies around it would drive out what is needed
-            mapped.madvise(
-                mmap.MADV_RANDOM
-            )  # read what is asked for: what lies around it would drive out what is needed
+            # Read what is asked for alone: what lies around it would drive out what is needed.
+            mapped.madvise(mmap.MADV_RANDOM)
             return np.frombuffer(mapped, np.float32).reshape(self.used, self.bins)
         return self.values[: self.used]
 
