@@ -29,7 +29,7 @@ def stages(clips_per_id: int) -> dict[str, list]:
     of_split = ["--machine-type", "slider", "--split", "train"]
     features = ["--features", "features.parquet"]
     train = ["train.py", "--detector", "vae", *features, "--device", "cpu", "--epochs", 1]
-    score = ["score.py", "--model", "model", *features, "--score", "mean", "--submission", "submission"]
+    score = ["score.py", *features, "--score", "mean", "--submission", "submission", "--out", "scores.parquet"]
     commands = {
         "demo": ["demo.py", "--folder", ".", "--split", "train", "--size", json.dumps(size), "--manifest", "demo.txt"],
         "clips": ["clips.py", "--dataset", json.dumps(dataset), *of_split, "--out", "clips.parquet"],
@@ -37,7 +37,8 @@ def stages(clips_per_id: int) -> dict[str, list]:
         "masks, 10 copies": ["augment.py", *features, "--settings", json.dumps(MASKS), "--out", "masks.parquet"],
         "training, an epoch": [*train, "--hyperparameters", '{"recipe": "report"}', "--out", "model"],
         "training, an epoch, fast": [*train, "--hyperparameters", '{"recipe": "fast"}', "--out", "fast"],
-        "scoring": [*score, "--out", "scores.parquet"],
+        "scoring": [*score, "--model", "model"],
+        "scoring, fast": [*score, "--model", "fast"],
     }
     commands["features"] += ["--out", "features.parquet"]
     return {stage: [ROOT / "workflow/scripts" / script, *rest] for stage, (script, *rest) in commands.items()}
@@ -66,8 +67,9 @@ def growth(measured: pd.DataFrame) -> pd.DataFrame:
         rows.append([stage, cpu[0], exponent, each * 1e3, table["peak_mb"].max()])
     result = pd.DataFrame(rows, columns=["stage", "start_up_s", "exponent", "ms_per_clip", "peak_mb"])
     each = result.set_index("stage")["ms_per_clip"]
-    both = each["features"] + each["scoring"]
-    result.loc[len(result)] = ["features and scoring", np.nan, np.nan, both, np.nan]
+    for scoring in ("scoring", "scoring, fast"):
+        both = each["features"] + each[scoring]
+        result.loc[len(result)] = [f"features and {scoring}", np.nan, np.nan, both, np.nan]
     result["times_real_time"] = 1e3 * SECONDS / result["ms_per_clip"]
     return result
 

@@ -83,6 +83,26 @@ def test_windows_are_a_view_and_stay_within_clips():
     assert windows.view.data_ptr() == torch.from_numpy(features.values).data_ptr()
 
 
+@pytest.mark.parametrize("hop", [1, 2, 3])
+def test_windows_apart(hop):
+    features = toy_features()
+    every, some = Windows(features, 3), Windows(features, 3, hop=hop)
+    kept = [first[::hop] for first in np.split(every.first.numpy(), np.cumsum(every.per_clip)[:-1])]
+    np.testing.assert_array_equal(some.first.numpy(), np.concatenate(kept))
+    assert some.per_clip.tolist() == [len(first) for first in kept]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "window", "hop"), [("report", 5, 1), ("fast", 5, 2), ("fast", 3, 1), ("fast", 1, 1)]
+)
+def test_recipe_fast_scores_every_other_window(recipe, window, hop):
+    detector = fitted(1, recipe=recipe, window=window)
+    features = toy_features(seed=5)
+    errors, per_clip = detector.window_errors(features)
+    scored = [clip[::hop].mean(dtype=np.float64) for clip in np.split(errors, np.cumsum(per_clip)[:-1])]
+    np.testing.assert_allclose(detector.score(features)["mean"], scored, rtol=1e-5)
+
+
 def test_scores_do_not_vary():
     detector = fitted(1)
     first, second = detector.score(toy_features(seed=5)), detector.score(toy_features(seed=5))

@@ -89,7 +89,7 @@ class Training:
             return self.windows * STATISTICS_SECONDS * (1 + epochs)
         windows = self.windows / (self.parameters["window"] if self.parameters["recipe"] == "fast" else 1)
         steps = windows / self.parameters["batch_size"]
-        held_out = 0.1 * scoring_seconds(self.parameters, self.windows, self.bins)
+        held_out = 0.1 * self.windows * (WINDOW_SECONDS + 2 * weights / FLOPS)
         if gpu:
             return self.epochs * (steps * GPU_STEP_SECONDS + 6 * weights * windows / GPU_FLOPS)
         return self.epochs * (
@@ -100,7 +100,10 @@ class Training:
 def scoring_seconds(parameters: Mapping[str, Any], windows: int, bins: int) -> float:
     """Of that many windows on one CPU core, without the process's start."""
     weights = network_weights(parameters, bins)
-    return windows * (STATISTICS_SECONDS if weights is None else WINDOW_SECONDS + 2 * weights / FLOPS)
+    if weights is None:
+        return windows * STATISTICS_SECONDS
+    scored = windows / 2 if parameters["recipe"] == "fast" else windows  # detectors.reconstruction's hop
+    return scored * (WINDOW_SECONDS + 2 * weights / FLOPS)
 
 
 def stage_mb(stage: str) -> int:

@@ -14,7 +14,7 @@ DEVICE_SHARE = 0.7  # of a GPU's free memory that frames may take
 
 
 class Windows:
-    """All windows of `window` frames that lie within one clip, stride one frame; with masks, of its masked copies as well.
+    """Windows of `window` frames that lie within one clip, `hop` frames apart; with masks, of its masked copies as well.
 
     A window is `window * bins` consecutive floats, frame after frame. Raises InputError that names every clip shorter than
     one window.
@@ -27,6 +27,7 @@ class Windows:
         device: str = "cpu",
         masks: pd.DataFrame | None = None,
         clean: bool = False,
+        hop: int = 1,
     ) -> None:
         """masks: humwatch.augment's table, or None. clean: the targets of masked windows are the clean ones."""
         lengths = np.diff(features.starts)
@@ -38,9 +39,9 @@ class Windows:
                 )
             )
         self.window, self.clean = window, clean
-        self.per_clip = lengths - window + 1
+        self.per_clip = (lengths - window) // hop + 1
         before = np.concatenate([[0], np.cumsum(self.per_clip)[:-1]])
-        first = np.arange(self.per_clip.sum()) + np.repeat(features.starts[:-1] - before, self.per_clip)
+        first = hop * np.arange(self.per_clip.sum()) + np.repeat(features.starts[:-1] - hop * before, self.per_clip)
         self.first = torch.from_numpy(first).to(device)  # (windows,) first frame of each window
         # The store's row groups are read-only views of a file; torch wants its own memory.
         values = torch.from_numpy(np.require(features.values, requirements="W"))

@@ -61,6 +61,7 @@ class Detector(ReconstructionDetector):
     """IDNN whose score is the mean squared error of the predicted middle frames."""
 
     Hyperparameters = Hyperparameters
+    fast_hop = 1  # a window's error is that of its middle frame alone
 
     def build(self, bins: int) -> Interpolation:
         hp = self.hyperparameters

@@ -25,6 +25,8 @@ class ReconstructionDetector(BaseDetector):
     """
 
     default_score: ClassVar[str] = "mean"
+    # Frames from one window that recipe "fast" scores to the next. With 2, normal clips keep their order (rank correlation .999).
+    fast_hop: ClassVar[int] = 2
 
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
@@ -93,18 +95,24 @@ class ReconstructionDetector(BaseDetector):
             lambda: 0 < hp.patience <= self.epoch - self.best[1],
         )
 
-    def window_errors(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
-        """Error of every window, (windows of all clips,) float32, and the number of windows per clip."""
-        errors, per_clip = self._of_windows(self.errors, features)
+    @property
+    def hop(self) -> int:
+        """Frames from one scored window to the next: inner frames are in at least two."""
+        hp = self.hyperparameters
+        return max(1, min(self.fast_hop, hp.window // 2)) if hp.recipe == "fast" else 1
+
+    def window_errors(self, features: Features, hop: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Error of a window every `hop` frames, (windows of all clips,) float32, and the number of windows per clip."""
+        errors, per_clip = self._of_windows(self.errors, features, hop)
         return errors.numpy(), per_clip
 
     def embed(self, features: Features) -> np.ndarray:
         """The mean code of each clip's windows, (clips, size)."""
-        codes, per_clip = self._of_windows(self.code, features)
+        codes, per_clip = self._of_windows(self.code, features, self.hop)
         return np.array([clip.mean(dim=0).numpy() for clip in codes.split(per_clip.tolist())])
 
     def score(self, features: Features) -> dict[str, np.ndarray]:
-        return pool(*self.window_errors(features))
+        return pool(*self.window_errors(features, self.hop))
 
     def state(self) -> dict[str, np.ndarray]:
         return {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
@@ -125,10 +133,10 @@ class ReconstructionDetector(BaseDetector):
 
     @torch.no_grad()
     def _of_windows(
-        self, function: Callable[[torch.Tensor], torch.Tensor], features: Features
+        self, function: Callable[[torch.Tensor], torch.Tensor], features: Features, hop: int
     ) -> tuple[torch.Tensor, np.ndarray]:
-        """A function of every scaled window, (windows of all clips, ...) float32, and the number of windows per clip."""
-        windows = Windows(features, self.hyperparameters.window, self.device)
+        """A function of scaled windows, one every `hop` frames: (windows of all clips, ...) float32; and the windows per clip."""
+        windows = Windows(features, self.hyperparameters.window, self.device, hop=hop)
         numbers = torch.arange(len(windows), device=self.device)
         found = torch.empty(0)
         with autocast(self.hyperparameters.precision, self.device):
