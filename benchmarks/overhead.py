@@ -1,7 +1,7 @@
 """What the workflow itself costs: a run in which nothing is to be done, and the start of each kind of job.
 
 A job's overhead is its script on six clips, in which next to no work is done: Python, its libraries (torch where the stage
-needs it), reading and writing.
+needs it), reading and writing. Most of it is torch's import, timed beside it.
 """
 
 import argparse
@@ -30,7 +30,10 @@ def main(args: argparse.Namespace) -> None:
         folder = Path(name)
         (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
         first = snakemake(folder)
-        sides = {"run with nothing to do": lambda: snakemake(folder)}
+        sides = {
+            "run with nothing to do": lambda: snakemake(folder),
+            "import torch alone": lambda: run(["-c", "import torch"], folder)[0],
+        }
         work = folder / "work"
         work.mkdir()
         for stage, command in stages(2).items():
