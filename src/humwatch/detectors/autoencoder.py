@@ -48,7 +48,7 @@ class Autoencoder(nn.Module):
         sizes = [inputs, *hidden, bottleneck, *hidden[::-1]]
         layers: list[nn.Module] = []
         for a, b in itertools.pairwise(sizes):
-            layers += [nn.Linear(a, b), nn.BatchNorm1d(b, momentum=momentum, eps=1e-3), nn.ReLU()]
+            layers += [nn.Linear(a, b), nn.BatchNorm1d(b, momentum=momentum, eps=1e-3), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], inputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

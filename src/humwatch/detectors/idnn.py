@@ -44,7 +44,7 @@ class Interpolation(nn.Module):
         self.middle = slice(before, before + bins)
         layers: list[nn.Module] = []
         for a, b in itertools.pairwise([(window - 1) * bins, *hidden]):
-            layers += [nn.Linear(a, b), nn.ReLU()]
+            layers += [nn.Linear(a, b), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Linear(hidden[-1], bins))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -38,7 +38,7 @@ class Decibel(nn.Module):
             log.warning("the training features span only %.3g dB: if they are energies, set transform to log", span)
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        return ((windows - self.low) / (self.high - self.low)).clamp_(0, 1)
+        return (windows - self.low).div_(self.high - self.low).clamp_(0, 1)
 
 
 class LogEnergy(nn.Module):
@@ -98,7 +98,7 @@ class Standardise(nn.Module):
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """(batch, window * bins), scaled, to the same shape."""
-        return (windows - self.mean) / self.std
+        return (windows - self.mean).div_(self.std)
 
 
 def _moments(

@@ -92,9 +92,9 @@ class Detector(ReconstructionDetector):
         return self.network.mu(self.network.encoder(self.network.standardise(windows)))
 
     def errors(self, windows: torch.Tensor) -> torch.Tensor:
-        return (self.network(windows, None)[0] - windows).square().mean(dim=1)
+        return (self.network.decoder(self.code(windows)) - windows).square_().mean(dim=1)
 
 
 def _dense(sizes: list[int]) -> nn.Sequential:
-    layers = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
+    layers = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU(inplace=True))]
     return nn.Sequential(*layers)
