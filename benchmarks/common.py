@@ -9,7 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import soundfile
+
+from humwatch import clips
+from humwatch.datasets.directory import parse
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path("results/benchmarks")
@@ -21,14 +26,36 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def in_turn(sides: dict[str, Callable[[], float]], repeats: int) -> pd.DataFrame:
-    """Call every side in turn, `repeats` times over: a row per side, its median, smallest and largest value."""
+def in_turn(sides: dict[str, Callable[[], float]], repeats: int, warm: bool = False) -> pd.DataFrame:
+    """Call every side in turn, `repeats` times over: a row per side, its median, smallest and largest value.
+
+    warm: a first round is left out, that fills caches and imports.
+    """
     found: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(repeats):
+    for _ in range(repeats + warm):
         for side, measure in sides.items():
             found[side].append(measure())
+    found = {side: values[warm:] for side, values in found.items()}
     rows = [[side, statistics.median(v), min(v), max(v)] for side, v in found.items()]
     return pd.DataFrame(rows, columns=["side", "median", "min", "max"])
+
+
+def seconds(call: Callable[[], None], clips: int, cpu: bool = False) -> float:
+    """Seconds per clip of a call, on the clock or of the processor."""
+    clock = time.process_time if cpu else time.perf_counter
+    begun = clock()
+    call()
+    return (clock() - begun) / clips
+
+
+def recordings(folder: Path, count: int, suffix: str) -> pd.DataFrame:
+    """The clip table of so many ten-second files of generated noise, at 16 kHz and 16 bits."""
+    (folder / "fan/train").mkdir(parents=True)
+    names = [f"fan/train/normal_id_00_{i:08d}.{suffix}" for i in range(count)]
+    rng = np.random.default_rng(0)
+    for name in names:
+        soundfile.write(folder / name, rng.normal(0, 0.01, 160_000), 16000, "PCM_16")
+    return clips.table(folder, [parse(name) for name in names], None)
 
 
 def write(table: pd.DataFrame, out: Path, name: str, digits: int = 2) -> None:

@@ -1,13 +1,12 @@
 """Clips per second of feature extraction against a loop over librosa: reading WAV and writing Parquet included on both sides.
 
-Both sides are timed in turn, several times in one run; the ratio is that of the medians. The clips are generated.
+Both sides are timed in turn, several times in one run; the ratio is that of the medians. The clips are generated noise.
 """
 
 import argparse
 import os
-import statistics
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # per core
@@ -15,10 +14,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # per core
 import librosa
 import numpy as np
 import pandas as pd
-import soundfile
+from common import in_turn, parser, recordings, seconds, write
 
-from humwatch import clips
-from humwatch.datasets.directory import parse
 from humwatch.features import store
 from humwatch.features.extract import extract
 from humwatch.features.logmel import LogMel
@@ -40,47 +37,29 @@ def ours(folder: Path, table: pd.DataFrame, out: Path, threads: int) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    rows = []
+    cores = len(os.sched_getaffinity(0))
+    found = []
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
         for suffix in ("wav", "flac"):
-            (folder / suffix / "fan/train").mkdir(parents=True)
-            rng = np.random.default_rng(0)
-            for i in range(args.clips):
-                samples = rng.normal(0, 0.01, 160_000)
-                soundfile.write(folder / suffix / f"fan/train/normal_id_00_{i:08d}.{suffix}", samples, 16000, "PCM_16")
-            names = [parse(f"fan/train/normal_id_00_{i:08d}.{suffix}") for i in range(args.clips)]
-            table = clips.table(folder / suffix, names, None)
-            cores = len(os.sched_getaffinity(0))
+            folder = Path(name, suffix)
+            table = recordings(folder, args.clips, suffix)
             sides = {
-                "librosa, one core": lambda f=folder / suffix, t=table: librosa_loop(f, t, folder / "a.parquet"),
-                "humwatch, one core": lambda f=folder / suffix, t=table: ours(f, t, folder / "b.parquet", 1),
-                f"humwatch, {cores} cores": lambda f=folder / suffix, t=table, n=cores: ours(
-                    f, t, folder / "b.parquet", n
-                ),
+                "librosa, one core": partial(librosa_loop, folder, table, folder / "a.parquet"),
+                "humwatch, one core": partial(ours, folder, table, folder / "b.parquet", 1),
+                f"humwatch, {cores} cores": partial(ours, folder, table, folder / "b.parquet", cores),
             }
-            times: dict[str, list[float]] = {side: [] for side in sides}
-            for repeat in range(args.repeats + 1):
-                for side, run in sides.items():
-                    begun = time.perf_counter()
-                    run()
-                    if repeat:  # the first round warms caches and imports
-                        times[side].append((time.perf_counter() - begun) / args.clips * 1e3)
-            base = statistics.median(times["librosa, one core"])
-            for side, values in times.items():
-                middle = statistics.median(values)
-                rows.append([suffix, side, middle, min(values), max(values), 1e3 / middle, base / middle])
-    result = pd.DataFrame(
-        rows, columns=["format", "side", "ms_per_clip", "min", "max", "clips_per_second", "times_librosa"]
-    )
-    print(result.round(2).to_string(index=False))
-    args.out.mkdir(parents=True, exist_ok=True)
-    result.to_csv(args.out / "features.csv", index=False)
+            timed = {side: partial(seconds, call, args.clips) for side, call in sides.items()}
+            result = in_turn(timed, args.repeats, warm=True)
+            result.insert(0, "format", suffix)
+            found.append(result.assign(times_librosa=result["median"].iloc[0] / result["median"]))
+    result = pd.concat(found)
+    result["clips_per_second"] = 1 / result["median"]
+    result[["median", "min", "max"]] *= 1e3
+    write(result.rename(columns={"median": "ms_per_clip"}), args.out, "features")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--clips", type=int, default=100, help="ten-second clips")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder for the CSV")
-    main(parser.parse_args())
+    arguments = parser(__doc__)
+    arguments.add_argument("--clips", type=int, default=100, help="ten-second clips")
+    arguments.add_argument("--repeats", type=int, default=5)
+    main(arguments.parse_args())
