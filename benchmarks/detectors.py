@@ -6,12 +6,16 @@ machine types, the whole.
 """
 
 import argparse
+import os
 import time
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # seconds of one core
 
 import numpy as np
 import pandas as pd
 import safetensors.numpy
+from common import parser, write
 
 from humwatch.detectors import base
 from humwatch.features import store
@@ -63,14 +67,11 @@ def main(args: argparse.Namespace) -> None:
     table = pd.DataFrame(rows)
     keys = [c for c in table if c not in MEASURES]
     table = table.groupby(keys, dropna=False, sort=False)[[m for m in MEASURES if m in table]].mean().reset_index()
-    print(table.replace(np.nan, "").round(3).to_string(index=False))
-    args.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(args.out / "detectors.csv", index=False)
+    write(table, args.out, "detectors", 3)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("results", type=Path, help="results/<name> of a finished run")
-    parser.add_argument("--sweeps", nargs="+", default=["detectors"])
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder for the CSV")
-    main(parser.parse_args())
+    arguments = parser(__doc__)
+    arguments.add_argument("results", type=Path, help="results/<name> of a finished run")
+    arguments.add_argument("--sweeps", nargs="+", default=["detectors"])
+    main(arguments.parse_args())
