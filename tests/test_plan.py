@@ -34,6 +34,16 @@ def test_weights_are_the_networks(detector):
     assert plan.network_weights(parameters, 128) == pytest.approx(weights, rel=0.02)
 
 
+@pytest.mark.parametrize("detector", ["vae", "autoencoder", "idnn"])
+@pytest.mark.parametrize("recipe", ["report", "fast"])
+@pytest.mark.parametrize("window", [3, 5])
+def test_scored_windows_are_the_detectors(detector, recipe, window):
+    made = base.detector_class(detector)(recipe=recipe, window=window)
+    parameters = {"detector": detector} | vars(made.hyperparameters)
+    every = plan.scoring_seconds(parameters | {"recipe": "report"}, 1000, 128)
+    assert plan.scoring_seconds(parameters, 1000, 128) == pytest.approx(every / made.hop)
+
+
 def test_clips_of_the_report():
     """The published numbers: 968 + 968 + 434 training clips; labelled test clips 456 + 367 + 278; 3 x 278 of the evaluation."""
     report = of_file("report.yaml")

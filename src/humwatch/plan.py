@@ -102,8 +102,9 @@ def scoring_seconds(parameters: Mapping[str, Any], windows: int, bins: int) -> f
     weights = network_weights(parameters, bins)
     if weights is None:
         return windows * STATISTICS_SECONDS
-    scored = windows / 2 if parameters["recipe"] == "fast" else windows  # detectors.reconstruction's hop
-    return scored * (WINDOW_SECONDS + 2 * weights / FLOPS)
+    # Every other window: ReconstructionDetector.hop, whose module would bring torch with it.
+    other = parameters["recipe"] == "fast" and parameters["window"] > 3 and parameters["detector"] != "idnn"
+    return windows / (1 + other) * (WINDOW_SECONDS + 2 * weights / FLOPS)
 
 
 def stage_mb(stage: str) -> int:
