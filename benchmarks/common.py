@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,26 +27,33 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def in_turn(sides: dict[str, Callable[[], float]], repeats: int, warm: bool = False) -> pd.DataFrame:
-    """Call every side in turn, `repeats` times over: a row per side, its median, smallest and largest value.
-
-    warm: a first round is left out, that fills caches and imports.
-    """
+def in_turn(sides: dict[str, Callable[[], float]], repeats: int) -> pd.DataFrame:
+    """Call every side in turn, `repeats` times over: a row per side, its median, smallest and largest value."""
     found: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(repeats + warm):
+    for _ in range(repeats):
         for side, measure in sides.items():
             found[side].append(measure())
-    found = {side: values[warm:] for side, values in found.items()}
     rows = [[side, statistics.median(v), min(v), max(v)] for side, v in found.items()]
     return pd.DataFrame(rows, columns=["side", "median", "min", "max"])
 
 
-def seconds(call: Callable[[], None], clips: int, cpu: bool = False) -> float:
-    """Seconds per clip of a call, on the clock or of the processor."""
-    clock = time.process_time if cpu else time.perf_counter
-    begun = clock()
-    call()
-    return (clock() - begun) / clips
+def per_clip(
+    sides: dict[str, tuple[Callable[[], object], int]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> pd.DataFrame:
+    """Time calls that each work on so many clips, in turn: milliseconds per clip and clips per second, a row per side.
+
+    clock: time.perf_counter, or time.process_time, which suffers less from other work on the machine.
+    """
+
+    def milliseconds(call: Callable[[], object], count: int) -> float:
+        begun = clock()
+        call()
+        return 1e3 * (clock() - begun) / count
+
+    for call, _ in sides.values():
+        call()  # fills caches and imports
+    result = in_turn({side: partial(milliseconds, *timed) for side, timed in sides.items()}, repeats)
+    return result.rename(columns={"median": "ms_per_clip"}).assign(clips_per_second=1e3 / result["median"])
 
 
 def recordings(folder: Path, count: int, suffix: str) -> pd.DataFrame:
@@ -59,7 +67,7 @@ def recordings(folder: Path, count: int, suffix: str) -> pd.DataFrame:
 
 
 def write(table: pd.DataFrame, out: Path, name: str, digits: int = 2) -> None:
-    print(table.round(digits).to_string(index=False), flush=True)
+    print(table.round(digits).to_string(index=False, na_rep=""), flush=True)
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / f"{name}.csv", index=False)
 

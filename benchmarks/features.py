@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # per core
 import librosa
 import numpy as np
 import pandas as pd
-from common import in_turn, parser, recordings, seconds, write
+from common import parser, per_clip, recordings, write
 
 from humwatch.features import store
 from humwatch.features.extract import extract
@@ -48,14 +48,10 @@ def main(args: argparse.Namespace) -> None:
                 "humwatch, one core": partial(ours, folder, table, folder / "b.parquet", 1),
                 f"humwatch, {cores} cores": partial(ours, folder, table, folder / "b.parquet", cores),
             }
-            timed = {side: partial(seconds, call, args.clips) for side, call in sides.items()}
-            result = in_turn(timed, args.repeats, warm=True)
+            result = per_clip({side: (call, args.clips) for side, call in sides.items()}, args.repeats)
             result.insert(0, "format", suffix)
-            found.append(result.assign(times_librosa=result["median"].iloc[0] / result["median"]))
-    result = pd.concat(found)
-    result["clips_per_second"] = 1 / result["median"]
-    result[["median", "min", "max"]] *= 1e3
-    write(result.rename(columns={"median": "ms_per_clip"}), args.out, "features")
+            found.append(result.assign(times_librosa=result["ms_per_clip"].iloc[0] / result["ms_per_clip"]))
+    write(pd.concat(found), args.out, "features")
 
 
 if __name__ == "__main__":

@@ -6,16 +6,15 @@ resonators over it in the time domain. All are timed in turn, several times; rea
 
 import argparse
 import os
-import statistics
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # per core
 
 import numpy as np
-import pandas as pd
 import scipy.fft
 import scipy.signal
+from common import parser, per_clip, write
 
 from humwatch.features.logmel import LogMel
 from humwatch.features.modspec import ModSpec
@@ -43,31 +42,21 @@ def plain(samples: np.ndarray) -> np.ndarray:
 def main(args: argparse.Namespace) -> None:
     rng = np.random.default_rng(0)
     samples = [rng.normal(0, 0.01, 10 * RATE).astype(np.float32) for _ in range(args.clips)]
-    modspec = ModSpec()
+
+    def all_of(feature: Callable[[np.ndarray, int], np.ndarray]) -> tuple[Callable[[], object], int]:
+        return lambda: [feature(clip, RATE) for clip in samples], len(samples)
+
     sides = {
-        "plain Hilbert envelopes": (plain, samples[:1]),
-        "modspec": (lambda s: modspec(s, RATE), samples),
-        "logmel": (lambda s: LogMel()(s, RATE), samples),
-        "waveform": (lambda s: Waveform()(s, RATE), samples),
+        "plain Hilbert envelopes": (lambda: plain(samples[0]), 1),
+        "modspec": all_of(ModSpec()),
+        "logmel": all_of(LogMel()),
+        "waveform": all_of(Waveform()),
     }
-    times: dict[str, list[float]] = {side: [] for side in sides}
-    for repeat in range(args.repeats + 1):
-        for side, (run, of) in sides.items():
-            begun = time.process_time()
-            for clip in of:
-                run(clip)
-            if repeat:  # the first round warms caches
-                times[side].append((time.process_time() - begun) / len(of) * 1e3)
-    rows = [[side, statistics.median(values), min(values), max(values)] for side, values in times.items()]
-    result = pd.DataFrame(rows, columns=["side", "ms_per_clip", "min", "max"])
-    print(result.round(2).to_string(index=False))
-    args.out.mkdir(parents=True, exist_ok=True)
-    result.to_csv(args.out / "modspec.csv", index=False)
+    write(per_clip(sides, args.repeats, time.process_time), args.out, "modspec")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--clips", type=int, default=30, help="ten-second clips")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder for the CSV")
-    main(parser.parse_args())
+    arguments = parser(__doc__)
+    arguments.add_argument("--clips", type=int, default=30, help="ten-second clips")
+    arguments.add_argument("--repeats", type=int, default=5)
+    main(arguments.parse_args())

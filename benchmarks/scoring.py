@@ -8,6 +8,7 @@ are CPU time, which suffers least from other work on the machine. `times_real_ti
 import argparse
 import os
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # per core
 import numpy as np
 import pandas as pd
 import torch
-from common import in_turn, parser, recordings, seconds, write
+from common import parser, per_clip, recordings, write
 
 from humwatch.clips import read_samples
 from humwatch.detectors import base
@@ -59,15 +60,9 @@ def main(args: argparse.Namespace) -> None:
             made = base.detector_class(detector)(**hyperparameters)
             made.fit(heard, heard.select(np.arange(len(heard)) < 2), base.FitContext(seed=0, epochs=1))
             sides[side] = made
-        timed = {
-            side: partial(seconds, partial(score, Path(name), table, made), args.clips, cpu=True)
-            for side, made in sides.items()
-        }
-        result = in_turn(timed, args.repeats, warm=True)
-    result["clips_per_second"] = 1 / result["median"]
-    result["times_real_time"] = SECONDS / result["median"]
-    result[["median", "min", "max"]] *= 1e3
-    write(result.rename(columns={"median": "ms_per_clip"}), args.out, "scoring")
+        timed = {side: (partial(score, Path(name), table, made), args.clips) for side, made in sides.items()}
+        result = per_clip(timed, args.repeats, time.process_time)
+    write(result.assign(times_real_time=SECONDS * result["clips_per_second"]), args.out, "scoring")
 
 
 if __name__ == "__main__":
