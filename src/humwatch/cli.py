@@ -6,13 +6,17 @@ import hashlib
 import logging
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 from humwatch.errors import InputError
+from humwatch.layout import readable
 
 log = logging.getLogger("humwatch")
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
+INTERRUPTED = 130
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -24,25 +28,34 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def run(stage: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:
-    """Run a stage; bad input and a full disk become one sentence each and exit code 1, without a traceback."""
-    _set_up_log(arguments.log, arguments.title)
+    """Run a stage; bad input, a full disk and Ctrl-C become one sentence each, without a traceback, and exit code 1 (130)."""
     # A polite kill (a scheduler's time limit) unwinds the stack, so that temporary files go.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # On a full disk a line for the log file is lost, not the one for the screen.
+    logging.raiseExceptions = False
     try:
+        _set_up_log(arguments.log, arguments.title)
         stage(arguments)
     except InputError as error:
         for line in str(error).splitlines():
             log.error(line)
-    except OSError as error:
-        if error.errno not in FULL_DISK and "No space left" not in str(error):
-            log.exception("unexpected error")
-        else:
+    except MemoryError as error:
+        log.error("there is not enough memory (%s): use smaller parameters or a machine with more", error)
+    except KeyboardInterrupt:
+        log.error("interrupted: the next run goes on from here")
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if is_full_disk(error):
             log.error("the disk is full (%s): free some space and run again, nothing finished is lost", error)
-    except Exception:
-        log.exception("unexpected error, please report it")
+        else:
+            _log_bug(error, arguments.log)
     else:
         return
     sys.exit(1)
+
+
+def is_full_disk(error: BaseException) -> bool:
+    return isinstance(error, OSError) and (error.errno in FULL_DISK or "No space left" in str(error))
 
 
 def code_checksum() -> str:
@@ -55,13 +68,41 @@ def code_checksum() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
 
 
+def _log_bug(error: Exception, path: Path | None) -> None:
+    """A mistake in code: where, in one line; the traceback goes to the log file, or follows where there is none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    said = f"{type(error).__name__}: {error}".splitlines()[0]
+    log.error(
+        "%s, line %d failed (%s): a mistake in this code, not in your input", own[-1].filename, own[-1].lineno, said
+    )
+    text = "".join(traceback.format_exception(error))
+    files = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.FileHandler)]
+    for handler in files or logging.getLogger().handlers:
+        handler.handle(logging.makeLogRecord({"msg": text, "levelno": logging.DEBUG, "levelname": "DEBUG"}))
+
+
 def _set_up_log(path: Path | None, title: str) -> None:
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    screen = logging.StreamHandler()
+    handlers: list[logging.Handler] = [screen]
+    prefix = f"{readable(title)}: ".replace("%", "%%") if title else ""
+    # One write per line, so that jobs side by side do not mix within a line.
+    formatter = logging.Formatter(f"%(asctime)s {prefix}%(levelname)s: %(message)s", "%H:%M:%S")
+    screen.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w"))
-    prefix = f"{title}: ".replace("%", "%%") if title else ""
-    for handler in handlers:
-        # One write per line, so that jobs side by side do not mix within a line.
-        handler.setFormatter(logging.Formatter(f"%(asctime)s {prefix}%(levelname)s: %(message)s", "%H:%M:%S"))
-    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+        file = logging.FileHandler(path, mode="w", encoding="utf-8", errors="backslashreplace")
+        file.setFormatter(formatter)
+        logging.getLogger().addHandler(file)
+
+
+def _say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C while a stage still loads its libraries."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("interrupted: the next run goes on from here", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _say_interrupted

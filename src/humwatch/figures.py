@@ -34,6 +34,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
     "font.size": 8,
+    "text.parse_math": False,  # a machine's name may have dollar signs
     "axes.titlesize": 8,
     "axes.titlelocation": "left",
     "axes.labelsize": 8,

@@ -1,16 +1,20 @@
-"""Locks that go with the process that holds them, however it ends: one run at a time in a folder, one training on a GPU."""
+"""Locks that go with the process that holds them, however it ends: one run in a folder, one training of a model and on a GPU."""
 
 import fcntl
 import glob
 import itertools
+import logging
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from humwatch.errors import InputError
 
-_held: list[IO[str]] = []  # open for the life of the process: closing the file releases the lock
+log = logging.getLogger("humwatch")
+_held: dict[str, IO[str]] = {}  # open for the life of the process: closing a file releases its lock
 
 
 def hold_lock(path: str | Path) -> None:
@@ -18,8 +22,49 @@ def hold_lock(path: str | Path) -> None:
 
     Raises InputError when another process holds it.
     """
-    if not _locked(path):
+    if not try_lock(path):
         raise InputError("another run is working in this folder: wait for it to end, or stop it")
+
+
+def try_lock(path: str | Path) -> bool:
+    """Hold an exclusive lock on `path` until this process ends, unless another process does: whether that worked."""
+    path = os.path.abspath(path)
+    if path in _held:
+        return True
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, "a")  # noqa: SIM115
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return False
+    _held[path] = file
+    return True
+
+
+@contextmanager
+def alone(path: Path, what: str) -> Iterator[bool]:
+    """Be the only process that has `path` locked, after waiting for another: yields whether there was one.
+
+    what: the sentence's words for what that process does. The file is gone afterwards.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    waited = False
+    while True:
+        with open(path, "a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.warning("another process is still %s: waiting for it to end (%s)", what, path)
+                waited = True
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_file(file, path):
+                continue  # the other one has removed it meanwhile: lock the new one
+            try:
+                yield waited
+            finally:
+                path.unlink(missing_ok=True)
+            return
 
 
 def claim_gpu() -> None:
@@ -33,19 +78,14 @@ def claim_gpu() -> None:
         return
     for place in itertools.count():
         for gpu in gpus:
-            if _locked(Path(tempfile.gettempdir(), f"humwatch-{os.getuid()}-gpu-{gpu}-{place}.lock")):
+            if try_lock(Path(tempfile.gettempdir(), f"humwatch-{os.getuid()}-gpu-{gpu}-{place}.lock")):
                 os.environ["CUDA_VISIBLE_DEVICES"] = gpu
                 return
 
 
-def _locked(path: str | Path) -> bool:
-    """Lock `path`, unless another process has: whether that worked."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a")  # noqa: SIM115
+def _is_file(file: IO[str], path: Path) -> bool:
+    """Whether the open file is the one that has the path's name."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
         return False
-    _held.append(file)
-    return True

@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from humwatch import models, parquet
 from humwatch.errors import InputError
 from humwatch.features import store
 from humwatch.features.logmel import LogMel
 from humwatch.features.store import Features
+from humwatch.files import is_damaged
+from humwatch.layout import CHECKSUMS, TIMES, Scope, slug
 
-LOG_COLUMNS = ["epoch", "train_loss", "val_loss", "seconds"]
+# Columns of our tables that are text whatever stands in them: a machine may be called 3, 1e5 or NA.
+TEXT = ["sweep", "trial", "machine_type", "machine_id", "machine_ids", "domain", "note", "detector", "feature", "scope"]
+TEXT += ["augmentation", "score", "criterion", "reference", "set", "method", "source"]
+TEXT += [f"{kind}_{column}" for kind in ("selected", "best_by_labels") for column in ("trial", "score")]
 
 
 @dataclass(frozen=True)
@@ -34,11 +40,14 @@ class Results:
     @cached_property
     def clips(self) -> pd.DataFrame:
         """The clip table."""
-        return pd.read_parquet(self.folder / "clips.parquet")
+        return parquet.read(self.folder / "clips.parquet")
 
     def sweep(self, name: str) -> pd.DataFrame:
-        """The sweep's tidy table: a row per trial and machine type."""
-        return read_table(self.folder / "tables" / "sweeps" / f"{name}.csv")
+        """The sweep's tidy table: a row per trial and machine type, and how long its epochs took."""
+        tables = self.folder / "tables"
+        sweep, times = read_table(tables / "sweeps" / f"{name}.csv"), read_table(tables / TIMES)
+        keys = [key for key in ("trial", "epochs", "machine_type") if key in sweep]
+        return sweep.merge(times[[*keys, "seconds_per_epoch"]], on=keys, how="left")
 
     def model(self, row: pd.Series, machine_id: str) -> Path:
         """Folder of the model that scores this machine id."""
@@ -48,14 +57,14 @@ class Results:
     def scores(self, row: pd.Series) -> pd.DataFrame:
         """The test clips of the row's machine type; column `score` is the one that the trial names."""
         files = [self.folder / "scores" / f"{place}.parquet" for place in self._places(row).values()]
-        scores = pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)
+        scores = pd.concat([parquet.read(path) for path in files], ignore_index=True)
         scores["score"] = scores[row["score"]]
         return scores[scores["machine_type"] == row["machine_type"]].reset_index(drop=True)
 
     def held_out(self, row: pd.Series) -> pd.DataFrame:
         """Scores of the row's normal clips that were held out of training; empty where none were."""
         files = [self.folder / "models" / place / "validation.parquet" for place in self._places(row).values()]
-        tables = [pd.read_parquet(path) for path in files if path.exists()]
+        tables = [parquet.read(path) for path in files if path.exists()]
         held_out = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
         if held_out.empty:
             return pd.DataFrame({"machine_id": []})
@@ -63,16 +72,15 @@ class Results:
 
     def log(self, row: pd.Series) -> pd.DataFrame:
         """Loss of each epoch: the mean over the trial's models where each machine id has its own. Empty without epochs."""
-        files = [self.folder / "models" / place / "log.csv" for place in self._places(row).values()]
-        logs = [pd.read_csv(path) for path in files if path.exists()]
+        logs = [models.log(self.folder / "models" / place) for place in self._places(row).values()]
         if len(logs) < 2:
-            return logs[0] if logs else pd.DataFrame(columns=LOG_COLUMNS)
+            return logs[0] if logs else pd.DataFrame(columns=models.LOG_COLUMNS)
         return pd.concat(logs).groupby("epoch", as_index=False).mean()
 
     def parts(self, feature: str, machine_type: str, split: str, clips: Iterable[str]) -> Iterator[Features]:
         """A feature of these clips, a row group's at a time."""
         wanted = set(clips)
-        for group in store.groups(self.folder / "features" / feature / machine_type / f"{split}.parquet"):
+        for group in store.groups(self._features(feature, machine_type, split)):
             if len(part := group.select(group.clips["clip"].isin(wanted).to_numpy())):
                 yield part
 
@@ -82,7 +90,7 @@ class Results:
         """A feature of these test clips, (frames, bins) each, and the feature's parameters."""
         parts = [*self.parts(feature, machine_type, "test", clips)]
         found = {name: part.clip(i) for part in parts for i, name in enumerate(part.clips["clip"])}
-        return found, store.parameters(self.folder / "features" / feature / machine_type / "test.parquet")
+        return found, store.parameters(self._features(feature, machine_type, "test"))
 
     def warnings(self) -> Iterator[str]:
         """What the stages that read the recordings warned of."""
@@ -91,15 +99,18 @@ class Results:
                 if " WARNING: " in line:
                     yield line.split(" WARNING: ", 1)[1]
 
+    def _features(self, feature: str, machine_type: str, split: str) -> Path:
+        return self.folder / "features" / feature / slug(machine_type) / f"{split}.parquet"
+
     def _places(self, row: pd.Series) -> dict[str, str]:
         """Where, below models/ and scores/, the row's trial is: for each machine id that has a model of its own, or for all."""
         epochs = row.get("epochs", 0)
         end = f"{row['trial']}/epochs-{0 if pd.isna(epochs) else int(epochs)}"
         if row["scope"] != "machine_id":
-            return {"": f"{'all' if row['scope'] == 'all' else row['machine_type']}/{end}"}
+            return {"": f"{Scope(None if row['scope'] == 'all' else row['machine_type']).name}/{end}"}
         clips = self.clips[self.clips["machine_type"] == row["machine_type"]]
         ids = clips.groupby("machine_id")["split"].nunique()
-        return {i: f"{row['machine_type']}_id_{i}/{end}" for i in sorted(ids[ids == 2].index)}
+        return {i: f"{Scope(row['machine_type'], i).name}/{end}" for i in sorted(ids[ids == 2].index)}
 
 
 def chosen(sweep: pd.DataFrame) -> pd.DataFrame:
@@ -123,9 +134,15 @@ def scale_of(parameters: dict[str, Any], bins: int) -> Scale:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """One of the run's CSV tables; machine ids stay text ("00")."""
+    """One of the run's CSV tables, with its types: names stay the text that they are ("00", "NA"), what is empty is missing.
+
+    Raises InputError where it is not what was written.
+    """
+    folder = path.parents[1] if path.parent.name == "sweeps" else path.parent
     try:
-        return pd.read_csv(path, dtype={"machine_id": str})
+        if is_damaged(path, folder / CHECKSUMS):
+            raise InputError(parquet.damaged(path, f"its checksum is not that in {folder / CHECKSUMS}"))
+        return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: run `snakemake` to make the tables") from None
     except pd.errors.EmptyDataError:

@@ -1,15 +1,14 @@
 """The tables: AUC per trial, milestone and machine id, and a summary over seeds."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import scipy.stats
 
+from humwatch import models, parquet
 from humwatch.calibration import MACHINE, rows_by, standardise
 from humwatch.metrics import auc, bootstrap_auc, interval, pauc
 from humwatch.selection import choose, criterion
@@ -17,6 +16,7 @@ from humwatch.trials import Trial
 
 MEASURES = ["auc", "auc_low", "auc_high", "pauc", "n_normal", "n_anomaly"]
 SUMMARIES = ["mean", "pooled", "pooled_standardised"]  # rows of `machine_id` that are no machine
+SPREAD = ("mean", "std", "low", "high")
 NOTE_UNLABELLED = "no labels: scored, not measured"
 
 
@@ -43,11 +43,13 @@ def measure(
     measured: list[dict[str, Any]] = []
     trained: list[dict[str, Any]] = []
     for trial in trials:
+        if not score_files[f"{trial.name}/{trial.epochs}"]:
+            continue  # its models hear no machine that is tested
         key, score = f"{trial.name}/{trial.epochs}", trial.parameters["score"]
         folders = dict.fromkeys(folder for listed in models[key].values() for folder in listed)
-        held_out = {folder: _read(folder / "validation.parquet") for folder in folders}
+        held_out = {folder: parquet.read(folder / "validation.parquet") for folder in folders}
         described = {"trial": trial.name, **{k: _cell(v) for k, v in trial.parameters.items()}}
-        scores = pd.concat([_read(path) for path in score_files[key]], ignore_index=True)
+        scores = pd.concat([parquet.read(path) for path in score_files[key]], ignore_index=True)
         measured += [{**described, **row} for row in _measured(scores, [*held_out.values()], score, samples, seed)]
         described = {"trial": trial.name, "epochs": trial.epochs, "score": score}
         for machine_type, listed in models[key].items():
@@ -96,6 +98,7 @@ def sweep_table(
         name for name in dict.fromkeys(["epochs", *(n for t in trials for n in t.parameters)]) if name in table
     ]
     table["reference"] = ""
+    table[["criterion", "selected", "best_by_labels"]] = None  # of a sweep without any row too
     for machine_type, rows in table.groupby("machine_type").groups.items():
         part = table.loc[rows]
         chosen = choose(part, parameters)
@@ -120,8 +123,15 @@ def sweep_table(
         "val_loss",
         "pseudo_auc",
     ]
-    front += ["seconds_per_epoch", "diverged"]
+    front += ["diverged"]
     return table[[*front, *parameters, "reference"]]
+
+
+def times_table(trained: pd.DataFrame) -> pd.DataFrame:
+    """How long the epochs of each model took, in seconds: apart, as it differs from run to run."""
+    return trained[["trial", "epochs", "machine_type", "seconds_per_epoch"]].drop_duplicates(
+        ["trial", "epochs", "machine_type"], ignore_index=True
+    )
 
 
 def selected_table(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -144,7 +154,7 @@ def report_table(table: pd.DataFrame, measured: pd.DataFrame, varied: list[str])
     """One sweep in the shape of a report: what it varies in rows and columns, AUC in the cells.
 
     varied: the sweep's parameters of several values. One (seeds aside): a row per value, a column per machine id, then mean,
-    standard deviation, 95 % interval (over seeds where there are several, else the bootstrap's), pAUC and seconds per epoch.
+    standard deviation, 95 % interval (over seeds where there are several, else the bootstrap's), and pAUC.
     Two or more: the last one's values are columns of mean AUC. Seeds alone: a column per seed.
     """
     keys = ["trial", "epochs", "score", "machine_type"]
@@ -152,8 +162,8 @@ def report_table(table: pd.DataFrame, measured: pd.DataFrame, varied: list[str])
     ids = measured[measured["heard"] & (measured["domain"] == "") & ~measured["machine_id"].isin(SUMMARIES[1:])]
     ids = ids.assign(epochs=lambda t: _epochs(t))
     by_id = ids.set_index([*keys, "machine_id"])["auc"].unstack()
-    wide = table.join(by_id, on=keys, suffixes=("", "_id"))
     if not free:
+        wide = table[[*keys, "seed"]].join(by_id, on=keys)
         shape = wide.set_index(["machine_type", "seed"])[[*by_id]].stack().unstack("seed")
         shape.index.names = ["machine_type", "machine_id"]
         shape.columns = [f"seed {seed}" for seed in shape.columns]
@@ -161,14 +171,20 @@ def report_table(table: pd.DataFrame, measured: pd.DataFrame, varied: list[str])
         return pd.concat([shape, spread], axis=1).reset_index()
     if len(free) == 1:
         rows = []
-        for key, part in wide.groupby(["machine_type", free[0]], sort=True, dropna=False):
-            of_ids = part[[c for c in by_id if c != "mean"]].mean().to_dict()
+        for key, part in table.groupby(["machine_type", free[0]], sort=True, dropna=False):
+            of_ids = (
+                by_id.reindex(pd.MultiIndex.from_frame(part[keys]))[[c for c in by_id if c != "mean"]].mean().to_dict()
+            )
+            of_ids = {
+                name if name not in (*SPREAD, *free, "machine_type", "pauc") else f"id {name}": v
+                for name, v in of_ids.items()
+            }
             row = {"machine_type": key[0], free[0]: key[1], **of_ids, **_spread(part["auc"])}
             if len(part) == 1:
                 row |= {"low": part["auc_low"].iloc[0], "high": part["auc_high"].iloc[0]}
-            rows.append({**row, "pauc": part["pauc"].mean(), "seconds_per_epoch": part["seconds_per_epoch"].mean()})
+            rows.append({**row, "pauc": part["pauc"].mean()})
         return pd.DataFrame(rows)
-    shape = wide.groupby(["machine_type", *free], dropna=False)["auc"].mean().unstack()
+    shape = table.groupby(["machine_type", *free], dropna=False)["auc"].mean().unstack()
     shape.columns = [f"{free[-1]} {value}" for value in shape.columns]
     return shape.reset_index()
 
@@ -185,12 +201,7 @@ def _spread(values: Any) -> dict[str, float]:
     mean, n = values.mean() if len(values) else np.nan, len(values)
     std = values.std(ddof=1) if n > 1 else np.nan
     half = scipy.stats.t.ppf(0.975, n - 1) * std / np.sqrt(n) if n > 1 else np.nan
-    return {"mean": mean, "std": std, "low": mean - half, "high": mean + half}
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """A small table, in half of pandas.read_parquet's time."""
-    return pq.ParquetFile(path).read(use_threads=False).to_pandas()
+    return dict(zip(SPREAD, (mean, std, mean - half, mean + half), strict=True))
 
 
 def _measured(
@@ -266,12 +277,12 @@ def _measure(labels: np.ndarray, scores: np.ndarray, samples: int, seed: int) ->
 
 def _trained(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score: str) -> dict[str, Any]:
     """What the models of one trial and machine type tell without labels. held_out: model folder -> its held-out scores."""
-    logs = [pd.read_csv(folder / "log.csv") for folder in held_out]
+    logs = [models.log(folder) for folder in held_out]
     return {
         "val_loss": np.mean([log["val_loss"].iloc[-1] if len(log) else np.nan for log in logs]),
         "pseudo_auc": np.mean([_pseudo_auc(scores, machine_type, score) for scores in held_out.values()]),
         "seconds_per_epoch": np.mean([log["seconds"].mean() for log in logs]),
-        "diverged": any(json.loads((folder / "model.json").read_text())["diverged"] for folder in held_out),
+        "diverged": any(models.description(folder)["diverged"] for folder in held_out),
     }
 
 

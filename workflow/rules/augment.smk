@@ -8,7 +8,8 @@ rule augment:
     log:
         "results/{dataset}/logs/augment/{augmentation}/{feature}/{machine_type}.log",
     params:
+        title=lambda w: f"masks {w.augmentation} {w.machine_type}",
         settings=lambda w: as_json(config["augmentations"][w.augmentation]),
     shell:
-        "python {input.code[0]:q} --log {log:q} --title 'masks {wildcards.augmentation} {wildcards.machine_type}'"
-        " --features {input.features:q} --settings {params.settings:q} --out {output:q}"
+        "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
+        " --features={input.features:q} --settings={params.settings:q} --out={output:q}"

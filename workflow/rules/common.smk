@@ -1,9 +1,7 @@
 import gc
-import hashlib
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from functools import lru_cache
@@ -18,12 +16,12 @@ gc.set_threshold(1_000_000)
 ROOT = Path(os.path.relpath(workflow.basedir))
 sys.path.insert(0, str(ROOT / "src"))
 
-from humwatch import datasets, plan, trials
-from humwatch.config import validate
+from humwatch import datasets, files, listing, plan, trials
+from humwatch.config import check_files, validate
 from humwatch.errors import InputError
-from humwatch.files import replacing
-from humwatch.locking import hold_lock
 from humwatch.imports import imported_files
+from humwatch.layout import CHECKSUMS, FIGURES, Scope, slug
+from humwatch.locking import hold_lock, try_lock
 
 SCHEMA = str(ROOT / "workflow/schemas/config.schema.yaml")
 SCRIPTS = str(ROOT / "workflow/scripts")
@@ -51,8 +49,9 @@ def imported_features():
     return folders
 
 
-# Bad configuration or data: its sentences, without a traceback.
+# Bad configuration or data: its sentences, and nothing else.
 try:
+    check_files(workflow.configfiles)
     schema = yaml.safe_load(Path(SCHEMA).read_text())
     config = validate(config, schema)
     dataset = config["dataset"]
@@ -63,7 +62,8 @@ try:
     MACHINES = datasets.machines(dataset, RECORDINGS)
     IMPORTED = imported_features()
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    logger.error(str(error))
+    sys.exit(1)
 
 if dataset["source"] == "dcase2020":
     from humwatch.datasets import dcase2020
@@ -74,8 +74,15 @@ MODELS = {trial.name: trial for trial in reversed(TRIALS)}  # the first of those
 MILESTONES = {name: set() for name in MODELS}
 for t in TRIALS:
     MILESTONES[t.name].add(t.epochs)
+POOLINGS = {}  # (model, milestone) -> the scores that trials read from it
+for t in TRIALS:
+    POOLINGS.setdefault((t.name, t.epochs), []).append(t.parameters["score"])
 MODEL_FILES = ["model.json", "model.safetensors", "training.safetensors", "log.csv", "validation.parquet"]
 MODEL = "results/{dataset}/models/{scope}/{trial}/epochs-{epochs}"
+
+
+# Wildcards hold slugs (humwatch.layout), never a name as its owner has it.
+TYPES = {slug(t): t for t, _ in MACHINES}
 
 
 wildcard_constraints:
@@ -95,13 +102,13 @@ def code(script, *modules):
     Editing one of them changes the list and so reruns the rule. Each file as an input would make large plans twice as slow.
     """
     roots = [f"{SCRIPTS}/{script}.py", *(f"{ROOT}/src/humwatch/{m}.py" for m in modules)]
-    files = imported_files(roots, ROOT / "src")
-    lines = "".join(f"{hashlib.sha256(Path(file).read_bytes()).hexdigest()}  {file}\n" for file in files)
+    imported = imported_files(roots, ROOT / "src")
+    lines = "".join(f"{files.sha256(file)}  {file}\n" for file in imported)
     listed = Path(".snakemake/code", "+".join([script, *modules]).replace(os.sep, ".") + ".txt")
     if not listed.exists() or listed.read_text() != lines:
-        with replacing(listed) as temporary:
+        with files.replacing(listed) as temporary:
             temporary.write_text(lines)
-    return [files[0], str(listed)]
+    return [imported[0], str(listed)]
 
 
 for detector in {t.parameters["detector"] for t in TRIALS if "feature" in t.parameters}:  # ensembles have none
@@ -118,14 +125,28 @@ def machine_types(split):
     return [t for t, s in MACHINES if s == split]
 
 
+def clip_list(machine_type, split):
+    """The list of the recordings that one clip table is made of, brought up to date."""
+    path = Path(".snakemake/recordings", dataset["name"], slug(machine_type), f"{split}.jsonl")
+    table = Path(f"{R}/clips/{slug(machine_type)}/{split}.parquet")
+    return str(listing.update(path, Path(FOLDER), RECORDINGS[machine_type, split], table))
+
+
+# Before jobs are asked for, as with code.
+CLIP_LISTS = {key: clip_list(*key) for key in RECORDINGS if key in MACHINES}
+
+
+# Until merged: the first training clip's rate.
+RATE = None
+
+
 def recordings_of(wildcards):
-    """What the clips of one machine type and split are made by, or the clips themselves."""
+    """What the clips of one machine type and split are made by, or the list of them."""
     if dataset["source"] == "demo":
         return f"{R}/recordings/{wildcards.split}.txt"
     if dataset["source"] == "dcase2020":
-        return [*map(str, dcase2020.inputs(dataset, wildcards.machine_type, wildcards.split))]
-    listed = [dataset["csv"]] if "csv" in dataset else []
-    return listed + [f"{FOLDER}/{name.clip}" for name in RECORDINGS[wildcards.machine_type, wildcards.split]]
+        return [*map(str, dcase2020.inputs(dataset, TYPES[wildcards.machine_type], wildcards.split))]
+    return CLIP_LISTS[TYPES[wildcards.machine_type], wildcards.split]
 
 
 def dataset_argument(wildcards):
@@ -137,14 +158,11 @@ def dataset_argument(wildcards):
     return as_json(needed)
 
 
-def sample_rate_argument(wildcards):
-    """The stated sample rate, or the clip that states it: the data set's first training clip."""
+def sample_rate(wildcards):
+    """Hz that every clip must have; 0 where no clip says."""
     if dataset["source"] in datasets.MADE:
-        return "--sample-rate 16000"
-    if dataset["sample_rate"]:
-        return f"--sample-rate {dataset['sample_rate']}"
-    first = next(names[0] for (_, split), names in sorted(RECORDINGS.items()) if split == "train")
-    return f"--sample-rate-of {shlex.quote(f'{FOLDER}/{first.clip}')}"
+        return 16000
+    return dataset["sample_rate"] or RATE or 0
 
 
 def features_named(imported):
@@ -154,36 +172,36 @@ def features_named(imported):
 
 
 def scopes(scope):
-    """Names of the models of one scope: a machine type, a machine type and id, or all."""
+    """The models of one scope: a machine type, a machine type and id, or all."""
     if scope == "machine_type":
-        return machine_types("train")
+        return [Scope(t) for t in machine_types("train")]
     if scope == "machine_id":
-        return sorted({f"{t}_id_{i}" for t in machine_types("train") for i in MACHINES[t, "train"]})
-    return ["all"]
+        return [Scope(t, i) for t in machine_types("train") for i in MACHINES[t, "train"]]
+    return [Scope()]
 
 
-def types_of_scope(scope, split):
-    return machine_types(split) if scope == "all" else [scope.split("_id_")[0]]
+SCOPE = {scope.name: scope for kind in ("machine_type", "machine_id", "all") for scope in scopes(kind)}
 
 
 def features_of_scope(split):
     def files(wildcards):
         feature = MODELS[wildcards.trial].parameters["feature"]
-        return [f"{R}/features/{feature}/{t}/{split}.parquet" for t in types_of_scope(wildcards.scope, split)]
+        heard = [slug(t) for t in machine_types(split) if SCOPE[wildcards.scope].hears(t)]
+        return [f"{R}/features/{feature}/{t}/{split}.parquet" for t in heard]
 
     return files
 
 
 def scopes_of_type(trial, machine_type):
     """The models of a trial that hear one machine type."""
-    return [s for s in SCOPES[trial.parameters["scope"]] if s == "all" or s.split("_id_")[0] == machine_type]
+    return [s for s in SCOPES[trial.parameters["scope"]] if s.hears(machine_type)]
 
 
 def ensemble_members(wildcards):
     return [
-        f"{scope}/{t.name}/epochs-{t.epochs}"
+        f"{scope.name}/{t.name}/epochs-{t.epochs}"
         for t in ENSEMBLES[wildcards.trial]
-        for scope in scopes_of_type(t, wildcards.scope)
+        for scope in scopes_of_type(t, TYPES[wildcards.scope])
     ]
 
 
@@ -192,29 +210,24 @@ def masks_of_scope(wildcards):
     if parameters["augmentation"] == "none":
         return []
     folder = f"{R}/masks/{parameters['augmentation']}/{parameters['feature']}"
-    return [f"{folder}/{t}/masks.parquet" for t in types_of_scope(wildcards.scope, "train")]
+    return [f"{folder}/{slug(t)}/masks.parquet" for t in machine_types("train") if SCOPE[wildcards.scope].hears(t)]
 
 
-def masks_argument(wildcards, input):
-    if not input.masks:
-        return ""
-    target = config["augmentations"][MODELS[wildcards.trial].parameters["augmentation"]]["target"]
-    return f"--masks {' '.join(input.masks)} --mask-target {target}"
-
-
-def machine_id_argument(wildcards):
-    _, found, machine_id = wildcards.scope.partition("_id_")
-    return f"--machine-id {shlex.quote(machine_id)}" if found else ""
+def machine_id_argument(scope):
+    return [f"--machine-id={SCOPE[scope].machine_id}"] if SCOPE[scope].machine_id is not None else []
 
 
 def trial_arguments(wildcards, input):
     """What a trial is, in one function: Snakemake calls every function for every job, which counts in large plans."""
     trial = MODELS[wildcards.trial]
-    previous = f"--continue-from {shlex.quote(str(Path(input.previous[0]).parent))}" if input.previous else ""
-    return (
-        f"--detector {trial.parameters['detector']} --hyperparameters {shlex.quote(as_json(trial.hyperparameters))}"
-        f" --seed {trial.parameters['seed']} {machine_id_argument(wildcards)} {masks_argument(wildcards, input)} {previous}"
-    )
+    arguments = [f"--detector={trial.parameters['detector']}", f"--hyperparameters={as_json(trial.hyperparameters)}"]
+    arguments += [f"--seed={trial.parameters['seed']}", *machine_id_argument(wildcards.scope)]
+    if input.masks:
+        target = config["augmentations"][trial.parameters["augmentation"]]["target"]
+        arguments += ["--masks", *input.masks, f"--mask-target={target}"]
+    if input.previous:
+        arguments += [f"--continue-from={Path(input.previous[0]).parent}"]
+    return arguments
 
 
 def previous_milestone(wildcards):
@@ -257,7 +270,7 @@ def scoring_seconds(trial, frames):
 @lru_cache
 def group_of(scope, trial):
     """The group of short trainings, several to a cluster job, or none. All milestones of a model are in it, or none is."""
-    clips = sum(n for (t, split, i), n in CLIPS.items() if split == "train" and scope in ("all", t, f"{t}_id_{i}"))
+    clips = sum(n for (t, split, i), n in CLIPS.items() if split == "train" and SCOPE[scope].hears(t, i))
     frames = clips * frame_shape(trial)[0]
     seconds = sum(training_seconds(trial, epochs, frames) for epochs in MILESTONES[trial])
     return "short_trainings" if seconds < plan.SHORT_SECONDS else None
@@ -266,33 +279,32 @@ def group_of(scope, trial):
 def clips_seconds(wildcards, seconds_per_clip):
     """Of a stage that works on the clips of one machine type and split."""
     return seconds_per_clip * sum(
-        n for (t, s, _), n in CLIPS.items() if t == wildcards.machine_type and s == wildcards.split
+        n for (t, s, _), n in CLIPS.items() if t == TYPES[wildcards.machine_type] and s == wildcards.split
     )
 
 
 def tested_scopes(scope):
     """Models whose test clips are there."""
-    tested = {"all", *machine_types("test")}
-    tested |= {f"{t}_id_{i}" for t in machine_types("test") for i in MACHINES[t, "test"]}
-    return [s for s in scopes(scope) if s in tested]
+    return [s for s in scopes(scope) if any(s.hears(t, i) for t in machine_types("test") for i in MACHINES[t, "test"])]
 
 
 SCOPES = {scope: tested_scopes(scope) for scope in ("machine_type", "machine_id", "all")}
 TRAINED = [
-    f"{R}/models/{scope}/{t.name}/epochs-{t.epochs}/model.json"
+    f"{R}/models/{scope.name}/{t.name}/epochs-{t.epochs}/model.json"
     for t in TRIALS
     for scope in scopes(t.parameters["scope"])
 ]
 SCORES = [
-    f"{R}/scores/{scope}/{t.name}/epochs-{t.epochs}.parquet" for t in TRIALS for scope in SCOPES[t.parameters["scope"]]
+    f"{R}/scores/{scope.name}/{t.name}/epochs-{t.epochs}.parquet"
+    for t in TRIALS
+    for scope in SCOPES[t.parameters["scope"]]
 ]
 os.environ.update(HUMWATCH_TRAININGS=str(len(set(TRAINED))))  # what a job calls itself: 3 of 14
 SCORED_MODELS = {
-    f"{R}/models/{scope}/{t.name}/epochs-{t.epochs}" for t in TRIALS for scope in SCOPES[t.parameters["scope"]]
+    f"{R}/models/{scope.name}/{t.name}/epochs-{t.epochs}" for t in TRIALS for scope in SCOPES[t.parameters["scope"]]
 }
-SCORED_TYPES = [
-    t for t in machine_types("test") if any(s == "all" or s.split("_id_")[0] == t for v in SCOPES.values() for s in v)
-]
+USED_SCOPES = [s for kind in {t.parameters["scope"] for t in TRIALS} for s in SCOPES[kind]]
+SCORED_TYPES = [t for t in machine_types("test") if any(s.hears(t) for s in USED_SCOPES)]
 # Published figures are compared only where the recordings are the published ones.
 REFERENCES = [str(ROOT / "workflow/references.csv")] if dataset["source"] == "dcase2020" else []
 
@@ -303,9 +315,27 @@ if unheard and any(t.parameters["scope"] != "all" for t in TRIALS) and workflow.
     )
 
 
+LOCK = ".snakemake/humwatch.lock"  # goes with the process even when it is killed, unlike Snakemake's own (nolock in the profile)
+
+
+def mend():
+    """Remove what kills and a damaged disk have left, so that it is made again: temporary files, empty results, damaged tables."""
+    files.remove_leftovers(Path(R))
+    damaged = files.empty(Path(R))
+    for listing_file in (Path(R, "tables", CHECKSUMS), Path(R, "figures", FIGURES)):
+        if found := files.damaged(listing_file):
+            damaged += [*found, listing_file]
+    for path in damaged:
+        logger.warning(f"{path} is empty or damaged: removed, and made again where this run needs it")
+        path.unlink(missing_ok=True)
+
+
+if workflow.is_main_process and not workflow.output_settings.dryrun and try_lock(LOCK):
+    mend()
+
+
 onstart:
-    # Released by the kernel even when this process is killed, unlike Snakemake's own lock (nolock in the profile).
-    hold_lock(".snakemake/humwatch.lock")
+    hold_lock(LOCK)
 
 
 onerror:

@@ -8,14 +8,15 @@ rule demo:
         "results/{dataset}/logs/demo/{split}.log",
     priority: 1000
     params:
+        title=lambda w: f"demo {w.split}",
         folder=lambda w, output: str(Path(output[0]).parent),
         size=as_json(dataset["size"]),
         seed=dataset["seed"],
-        machine_ids=dataset["machine_ids"],
+        machine_ids=lambda w: as_json(dataset["machine_ids"]),
     shell:
-        "python {input.code[0]:q} --log {log:q} --title 'demo {wildcards.split}' --folder {params.folder:q}"
-        " --split {wildcards.split} --size {params.size:q} --seed {params.seed} --manifest {output:q}"
-        " --machine-ids {params.machine_ids:q}"
+        "python {input.code[0]:q} --log={log:q} --title={params.title:q} --folder={params.folder:q}"
+        " --split={wildcards.split:q} --size={params.size:q} --seed={params.seed:q} --manifest={output:q}"
+        " --machine-ids={params.machine_ids:q}"
 
 
 # Fetched data are not made of the code, which is no input here: checksums say that they are the published ones.
@@ -40,11 +41,13 @@ rule download:
     resources:
         base_url=dataset["base_url"],  # no parameter: another mirror is no reason to fetch again
     params:
+        title=lambda w: f"download {w.name}",
+        name=lambda w: f"{w.name}.zip",
         folder=lambda w, output: str(Path(output[0]).parents[2]),
         script=f"{SCRIPTS}/download.py",
     shell:
-        "python {params.script:q} --log {log:q} --title 'download {wildcards.name}'"
-        " --name {wildcards.name:q}.zip --data-folder {params.folder:q} --base-url {resources.base_url:q}"
+        "python {params.script:q} --log={log:q} --title={params.title:q}"
+        " --name={params.name:q} --data-folder={params.folder:q} --base-url={resources.base_url:q}"
 
 
 rule ground_truth:
@@ -60,8 +63,8 @@ rule ground_truth:
         folder=lambda w, output: str(Path(output[0]).parents[1]),
         script=f"{SCRIPTS}/download.py",
     shell:
-        "python {params.script:q} --log {log:q} --title 'download ground truth'"
-        " --name eval_data_list.csv --data-folder {params.folder:q} --base-url {resources.base_url:q}"
+        "python {params.script:q} --log={log:q} --title='download ground truth'"
+        " --name=eval_data_list.csv --data-folder={params.folder:q} --base-url={resources.base_url:q}"
 
 
 rule unpack:
@@ -75,11 +78,12 @@ rule unpack:
     wildcard_constraints:
         part="dev|additional|eval",
     params:
+        title=lambda w: f"unpack {w.part} {w.machine_type}",
         folder=lambda w, output: str(Path(output[0]).parents[1]),
         script=f"{SCRIPTS}/unpack.py",
     shell:
-        "python {params.script:q} --log {log:q} --title 'unpack {wildcards.part} {wildcards.machine_type}'"
-        " --archive {input:q} --data-folder {params.folder:q}"
+        "python {params.script:q} --log={log:q} --title={params.title:q}"
+        " --archive={input:q} --data-folder={params.folder:q}"
 
 
 if dataset["source"] == "parquet":
@@ -87,17 +91,19 @@ if dataset["source"] == "parquet":
     rule clips_of_features:
         """Check every clip of one machine type and split whose features were computed elsewhere."""
         input:
-            source=f"{FOLDER}/{{machine_type}}.parquet",
+            source=lambda w: listing.link(f"{FOLDER}/{TYPES[w.machine_type]}.parquet"),
             code=code("clips_of_features"),
         output:
             "results/{dataset}/clips/{machine_type}/{split}.parquet",
         log:
             "results/{dataset}/logs/clips/{machine_type}/{split}.log",
         params:
-            machine_ids=dataset["machine_ids"],
+            title=lambda w: f"clips {w.machine_type} {w.split}",
+            source=lambda w: f"{FOLDER}/{TYPES[w.machine_type]}.parquet",
+            machine_ids=lambda w: as_json(dataset["machine_ids"]),
         shell:
-            "python {input.code[0]:q} --log {log:q} --title 'clips '{wildcards.machine_type:q}' {wildcards.split}'"
-            " --source {input.source:q} --split {wildcards.split} --machine-ids {params.machine_ids:q} --out {output:q}"
+            "python {input.code[0]:q} --log={log:q} --title={params.title:q} --source={params.source:q}"
+            " --split={wildcards.split:q} --machine-ids={params.machine_ids:q} --out={output:q}"
 
 else:
 
@@ -112,22 +118,24 @@ else:
             "results/{dataset}/logs/clips/{machine_type}/{split}.log",
         priority: 1000
         params:
+            title=lambda w: f"clips {w.machine_type} {w.split}",
+            machine_type=lambda w: TYPES[w.machine_type],
             dataset=dataset_argument,
-            sample_rate=sample_rate_argument,
+            sample_rate=sample_rate,
         shell:
-            "python {input.code[0]:q} --log {log:q} --title 'clips '{wildcards.machine_type:q}' {wildcards.split}'"
-            " --dataset {params.dataset:q} --machine-type {wildcards.machine_type:q} --split {wildcards.split}"
-            " {params.sample_rate} --threads {threads} --out {output:q}"
+            "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
+            " --dataset={params.dataset:q} --machine-type={params.machine_type:q} --split={wildcards.split:q}"
+            " --sample-rate={params.sample_rate:q} --threads={threads:q} --out={output:q}"
 
 
 rule merge_clips:
     """The clip table of the whole data set."""
     input:
-        tables=[f"{R}/clips/{t}/{s}.parquet" for t, s in MACHINES],
+        tables=[f"{R}/clips/{slug(t)}/{s}.parquet" for t, s in MACHINES],
         code=code("clips_merge"),
     output:
         "results/{dataset}/clips.parquet",
     log:
         "results/{dataset}/logs/clips/merge.log",
     shell:
-        "python {input.code[0]:q} --log {log:q} --tables {input.tables:q} --out {output:q}"
+        "python {input.code[0]:q} --log={log:q} --tables {input.tables:q} --out={output:q}"

@@ -14,11 +14,13 @@ rule ensemble:
     wildcard_constraints:
         trial="ensemble-[^/]+",
     params:
+        title=lambda w: f"ensemble {w.scope} {w.trial}",
+        machine_type=lambda w: TYPES[w.scope],
         members=lambda w: as_json(
             [
                 {
                     "trial": f"{t.name}/epochs-{t.epochs}",
-                    "scopes": scopes_of_type(t, w.scope),
+                    "scopes": [s.name for s in scopes_of_type(t, TYPES[w.scope])],
                     "score": t.parameters["score"],
                 }
                 for t in ENSEMBLES[w.trial]
@@ -27,6 +29,6 @@ rule ensemble:
         results=lambda w, output: str(Path(output.scores).parents[3]),
         model=lambda w, output: str(Path(output.model).parent),
     shell:
-        "python {input.code[0]:q} --log {log:q} --title 'ensemble {wildcards.scope} {wildcards.trial}'"
-        " --members {params.members:q} --machine-type {wildcards.scope:q} --results {params.results:q}"
-        " --model {params.model:q} --out {output.scores:q}"
+        "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
+        " --members={params.members:q} --machine-type={params.machine_type:q} --results={params.results:q}"
+        " --model={params.model:q} --out={output.scores:q}"

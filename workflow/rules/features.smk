@@ -17,20 +17,20 @@ rule features:
         runtime=lambda w, attempt: attempt
         * plan.minutes(clips_seconds(w, plan.CLIP_SECONDS[config["features"][w.feature]["source"]])),
     params:
-        folder=FOLDER,
+        title=lambda w: f"features {w.feature} {w.machine_type} {w.split}",
+        folder=lambda w: FOLDER,
         feature=lambda w: as_json(config["features"][w.feature]),
         channel=dataset["channel"],
     shell:
-        "python {input.code[0]:q} --log {log:q}"
-        " --title 'features {wildcards.feature} {wildcards.machine_type} {wildcards.split}'"
-        " --folder {params.folder:q} --clips {input.clips:q} --feature {params.feature:q} --channel {params.channel}"
-        " --out {output:q}"
+        "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
+        " --folder={params.folder:q} --clips={input.clips:q} --feature={params.feature:q} --channel={params.channel:q}"
+        " --out={output:q}"
 
 
 rule import_features:
     """Bring features that were computed elsewhere into the feature store."""
     input:
-        source=lambda w: f"{IMPORTED[w.feature]}/{w.machine_type}.parquet",
+        source=lambda w: listing.link(f"{IMPORTED[w.feature]}/{TYPES[w.machine_type]}.parquet"),
         clips="results/{dataset}/clips/{machine_type}/{split}.parquet",
         code=code("import_features"),
     output:
@@ -41,7 +41,9 @@ rule import_features:
         "results/{dataset}/benchmarks/features/{feature}/{machine_type}/{split}.tsv"
     wildcard_constraints:
         feature=features_named(imported=True),
+    params:
+        title=lambda w: f"features {w.feature} {w.machine_type} {w.split}",
+        source=lambda w: f"{IMPORTED[w.feature]}/{TYPES[w.machine_type]}.parquet",
     shell:
-        "python {input.code[0]:q} --log {log:q}"
-        " --title 'features {wildcards.feature} {wildcards.machine_type} {wildcards.split}'"
-        " --source {input.source:q} --clips {input.clips:q} --out {output:q}"
+        "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
+        " --source={params.source:q} --clips={input.clips:q} --out={output:q}"

@@ -7,13 +7,13 @@ DETAIL_DETECTORS = sorted(
     {t.parameters["detector"] for t in DETAIL if "feature" in t.parameters}
 )  # ensembles have none
 DETAIL_FEATURES = [
-    f"{R}/features/{feature}/{t}/test.parquet"
+    f"{R}/features/{feature}/{slug(t)}/test.parquet"
     for feature in sorted({t.parameters["feature"] for t in DETAIL if "feature" in t.parameters})
     for t in SCORED_TYPES
 ]
 
 
-HEARD = machine_types("train")
+HEARD = [slug(t) for t in machine_types("train")]
 
 # Masks to draw: those of the first trial that has any, else the defaults.
 AUGMENTATIONS = [t.parameters["augmentation"] for t in TRIALS if t.parameters.get("augmentation", "none") != "none"]
@@ -66,13 +66,13 @@ rule figures:
         "results/{dataset}/logs/figures.log",
     params:
         results=lambda w, input: str(Path(input.clips).parent),
-        sweeps=as_json([*SWEEPS]),
-        augmentation=as_json(MASKS),
-        generated="--generated" if dataset["source"] == "demo" else "",
+        sweeps=lambda w: as_json([*SWEEPS]),
+        augmentation=lambda w: as_json(MASKS),
+        generated=["--generated"] if dataset["source"] == "demo" else [],
         out=lambda w, output: str(Path(output.sweeps).parent),
     shell:
-        "python {input.code[0]:q} --log {log:q} --title figures --results {params.results:q} --sweeps {params.sweeps:q}"
-        " --augmentation {params.augmentation:q} {params.generated} --out {params.out:q}"
+        "python {input.code[0]:q} --log={log:q} --title=figures --results={params.results:q} --sweeps={params.sweeps:q}"
+        " --augmentation={params.augmentation:q} {params.generated:q} --out={params.out:q}"
 
 
 rule report:
@@ -95,10 +95,10 @@ rule report:
         "results/{dataset}/logs/report.log",
     params:
         results=lambda w, input: str(Path(input.clips).parent),
-        sweeps=as_json([*SWEEPS]),
-        tables=lambda w, input: [path for path in input.tables if "/sweeps/" not in path],
-        recordings=FOLDER,
-        config=as_json(config),
+        sweeps=lambda w: as_json([*SWEEPS]),
+        tables=lambda w, input: [p for p in input.tables if Path(p).stem in ("auc", "summary", "selected", "comparison")],
+        recordings=lambda w: FOLDER,
+        config=lambda w: as_json(config),
     shell:
-        "python {input.code[0]:q} --log {log:q} --title report --results {params.results:q} --sweeps {params.sweeps:q}"
-        " --tables {params.tables:q} --recordings {params.recordings:q} --config {params.config:q} --out {output:q}"
+        "python {input.code[0]:q} --log={log:q} --title=report --results={params.results:q} --sweeps={params.sweeps:q}"
+        " --tables {params.tables:q} --recordings={params.recordings:q} --config={params.config:q} --out={output:q}"

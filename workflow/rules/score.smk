@@ -19,9 +19,10 @@ rule score:
         mem_mb=lambda w, attempt: attempt * plan.stage_mb("score"),
         runtime=lambda w, input, attempt: attempt * plan.minutes(scoring_seconds(w.trial, frames_of(w, input))),
     params:
-        trial=lambda w: f"--score {MODELS[w.trial].parameters['score']} {machine_id_argument(w)}",
+        title=lambda w: f"score {w.scope} {w.trial}",
+        model=lambda w, input: str(Path(input.model).parent),
+        trial=lambda w: ["--score", *POOLINGS[w.trial, int(w.epochs)], *machine_id_argument(w.scope)],
     shell:
-        "python {input.code[0]:q} --log {log:q} --title 'score {wildcards.scope} {wildcards.trial}'"
-        ' --model "$(dirname {input.model:q})"'
-        " --features {input.features:q} {params.trial} --out {output.scores:q}"
-        " --submission {output.submission:q}"
+        "python {input.code[0]:q} --log={log:q} --title={params.title:q} --model={params.model:q}"
+        " --features {input.features:q} {params.trial:q} --out={output.scores:q}"
+        " --submission={output.submission:q}"

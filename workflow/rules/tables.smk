@@ -37,24 +37,25 @@ rule tables:
             for kind in ("", "_report")
         ],
         comparison=["results/{dataset}/tables/comparison.csv"] if REFERENCES else [],
+        times="results/{dataset}/tables/times.csv",
+        checksums=f"results/{{dataset}}/tables/{CHECKSUMS}",
     log:
         "results/{dataset}/logs/tables.log",
     params:
-        definition=as_json(
+        definition=lambda w: as_json(
             {key: config[key] for key in ("trial", "detectors", "features", "augmentations", "sweeps", "ensembles")}
         ),
-        scopes=as_json(SCOPES),
-        bootstrap="--bootstrap-samples {samples} --bootstrap-seed {seed}".format(**config["bootstrap"]),
-        machine_types=SCORED_TYPES,
-        references=lambda w, input: f"--references {input.references}" if input.references else "",
+        scopes=lambda w: as_json({k: [(s.machine_type, s.machine_id) for s in v] for k, v in SCOPES.items()}),
+        bootstrap=[f"--bootstrap-{key}={config['bootstrap'][key]}" for key in ("samples", "seed")],
+        machine_types=lambda w: as_json(SCORED_TYPES),
+        references=lambda w, input: [f"--references={path}" for path in input.references],
         results=lambda w, output: str(Path(output.auc).parents[1]),
         out=lambda w, output: str(Path(output.auc).parent),
     shell:
-        "python {input.code[0]:q} --log {log:q} --definition {params.definition:q} --scopes {params.scopes:q}"
-        " --schema {input.schema:q} --results {params.results:q} {params.references} {params.bootstrap}"
-        " --machine-types {params.machine_types:q} --out {params.out:q}"
+        "python {input.code[0]:q} --log={log:q} --definition={params.definition:q} --scopes={params.scopes:q}"
+        " --schema={input.schema:q} --results={params.results:q} {params.references:q} {params.bootstrap:q}"
+        " --machine-types={params.machine_types:q} --out={params.out:q}"
 
 
 onsuccess:
-    if SCORES:
-        shell(f"python {SCRIPTS}/summary.py {R}")
+    shell("python {script:q} {results:q}", script=f"{SCRIPTS}/summary.py", results=R)

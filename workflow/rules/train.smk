@@ -24,12 +24,13 @@ rule train:
         runtime=lambda w, input, attempt: attempt
         * plan.minutes(training_seconds(w.trial, int(w.epochs), frames_of(w, input))),
     params:
+        title=lambda w: f"train {w.scope} {w.trial}",
         trial=trial_arguments,
-        validation="--validation-fraction {fraction} --validation-seed {seed}".format(**config["validation"]),
+        validation=[f"--validation-{key}={config['validation'][key]}" for key in ("fraction", "seed")],
         device=config["device"],
         interim="results/{dataset}/interim/{scope}/{trial}/epochs-{epochs}",
         out=MODEL,
     shell:
-        "python {input.code[0]:q} --log {log:q} --title 'train {wildcards.scope} {wildcards.trial}'"
-        " {params.trial} --features {input.features:q} --epochs {wildcards.epochs}"
-        " {params.validation} --device {params.device} --interim {params.interim:q} --out {params.out:q}"
+        "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
+        " {params.trial:q} --features {input.features:q} --epochs={wildcards.epochs:q}"
+        " {params.validation:q} --device={params.device:q} --interim={params.interim:q} --out={params.out:q}"

@@ -1,14 +1,16 @@
 """Draw SpecAugment's masks for the training clips of one machine type; write them as a table."""
 
+from humwatch import cli  # first: from here on Ctrl-C is one line
+
+# isort: split
 import argparse
 import json
 from pathlib import Path
 
 import numpy as np
 
-from humwatch import augment, cli
+from humwatch import augment, parquet
 from humwatch.features import store
-from humwatch.files import replacing
 
 
 def main(args: argparse.Namespace) -> None:
@@ -18,8 +20,7 @@ def main(args: argparse.Namespace) -> None:
         frames += np.diff(group.starts).tolist()
         bins = group.values.shape[1]
     masks = augment.draw(clips, np.array(frames), bins, augment.SpecAugment(**json.loads(args.settings)))
-    with replacing(args.out) as temporary:
-        masks.to_parquet(temporary, index=False)
+    parquet.write(masks, args.out)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Open and check every clip of one machine type and split; write their table."""
 
+from humwatch import cli  # first: from here on Ctrl-C is one line
+
+# isort: split
 import argparse
 import json
 from pathlib import Path
 
-from humwatch import cli, clips, datasets
+from humwatch import clips, datasets, parquet
 from humwatch.errors import InputError
-from humwatch.files import replacing
 
 
 def main(args: argparse.Namespace) -> None:
@@ -15,10 +17,8 @@ def main(args: argparse.Namespace) -> None:
     names = datasets.recordings(wanted, folder).get((args.machine_type, args.split))
     if not names:
         raise InputError(f"{folder} has no {args.split} clips of {args.machine_type}: add some")
-    sample_rate = args.sample_rate or (clips.sample_rate_of(args.sample_rate_of) if args.sample_rate_of else None)
-    table = clips.table(folder, names, sample_rate, args.threads)
-    with replacing(args.out) as temporary:
-        table.to_parquet(temporary, index=False)
+    table = clips.table(folder, names, args.sample_rate or None, args.threads)
+    parquet.write(table, args.out)
 
 
 if __name__ == "__main__":
@@ -28,8 +28,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--machine-type", required=True)
     parser.add_argument("--split", choices=["train", "test"], required=True)
-    parser.add_argument("--sample-rate", type=int, help="Hz that every clip must have")
-    parser.add_argument("--sample-rate-of", type=Path, help="clip whose sample rate every clip must have")
+    parser.add_argument("--sample-rate", type=int, default=0, help="Hz that every clip must have; 0: what most have")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     cli.run(main, parser.parse_args())

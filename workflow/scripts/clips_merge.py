@@ -1,17 +1,18 @@
 """Join the clip tables of all machine types and splits into one."""
 
+from humwatch import cli  # first: from here on Ctrl-C is one line
+
+# isort: split
 import argparse
 from pathlib import Path
 
 import pandas as pd
 
-from humwatch import cli
-from humwatch.files import replacing
+from humwatch import parquet
 
 
 def main(args: argparse.Namespace) -> None:
-    with replacing(args.out) as temporary:
-        pd.concat([pd.read_parquet(path) for path in args.tables]).to_parquet(temporary, index=False)
+    parquet.write(pd.concat([parquet.read(path) for path in args.tables]), args.out)
 
 
 if __name__ == "__main__":

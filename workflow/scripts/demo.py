@@ -1,10 +1,12 @@
 """Generate the demo's slide rails as WAV files in the DCASE 2020 layout, one split of them."""
 
+from humwatch import cli  # first: from here on Ctrl-C is one line
+
+# isort: split
 import argparse
 import json
 from pathlib import Path
 
-from humwatch import cli
 from humwatch.datasets import demo
 from humwatch.files import replacing
 from humwatch.progress import Progress
@@ -24,6 +26,6 @@ if __name__ == "__main__":
     parser.add_argument("--split", choices=["train", "test"], required=True)
     parser.add_argument("--size", type=json.loads, default="default", help='JSON: "small", "default", "full" or counts')
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--machine-ids", nargs="*", default=[], help="ids to generate, all by default")
+    parser.add_argument("--machine-ids", type=json.loads, default=[], help="JSON: ids to generate, all by default")
     parser.add_argument("--manifest", type=Path, required=True, help="list of the clips, written last")
     cli.run(main, parser.parse_args())

@@ -1,9 +1,11 @@
 """Fetch one file of DCASE 2020: an archive of clips, or the labels of the evaluation set."""
 
+from humwatch import cli  # first: from here on Ctrl-C is one line
+
+# isort: split
 import argparse
 from pathlib import Path
 
-from humwatch import cli
 from humwatch.datasets import dcase2020
 
 

@@ -1,14 +1,16 @@
 """Average the standardised scores of several trials; write them as one more trial's scores and held-out scores."""
 
+from humwatch import cli  # first: from here on Ctrl-C is one line
+
+# isort: split
 import argparse
 import json
 from pathlib import Path
 
 import pandas as pd
 
-from humwatch import cli
+from humwatch import models, parquet
 from humwatch.calibration import combine
-from humwatch.files import replacing
 
 
 def main(args: argparse.Namespace) -> None:
@@ -20,27 +22,19 @@ def main(args: argparse.Namespace) -> None:
             args.results / "models" / f"{{}}/{member['trial']}/validation.parquet",
         ):
             parts = pd.concat(
-                [pd.read_parquet(str(path).format(scope)) for scope in member["scopes"]], ignore_index=True
+                [parquet.read(Path(str(path).format(scope))) for scope in member["scopes"]], ignore_index=True
             )
             both.append(parts[parts["machine_type"] == args.machine_type].reset_index(drop=True))
         members.append((*both, member["score"]))
     scores, held_out = combine(members)
-    files = {
-        args.out: scores,
-        args.model / "validation.parquet": held_out,
-    }
-    for path, table in files.items():
-        with replacing(path) as temporary:
-            table.to_parquet(temporary, index=False)
-    with replacing(args.model / "log.csv") as temporary:
-        temporary.write_text("epoch,train_loss,val_loss,seconds\n")
+    parquet.write(scores, args.out)
+    parquet.write(held_out, args.model / "validation.parquet")
     description = {
         "detector": "ensemble",
         "members": json.loads(args.members),
         "diverged": bool(scores["score"].isna().any()),
     }
-    with replacing(args.model / "model.json") as temporary:
-        temporary.write_text(json.dumps(description, indent=1, sort_keys=True) + "\n")
+    models.write(args.model, {}, [], description)
 
 
 if __name__ == "__main__":

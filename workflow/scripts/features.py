@@ -1,12 +1,13 @@
 """Compute one feature of every clip in a clip table and write them to the feature store."""
 
+from humwatch import cli  # first: from here on Ctrl-C is one line
+
+# isort: split
 import argparse
 import json
 from pathlib import Path
 
-import pandas as pd
-
-from humwatch import cli
+from humwatch import parquet
 from humwatch.features.extract import SOURCES, extract
 from humwatch.progress import Progress
 
@@ -14,9 +15,11 @@ from humwatch.progress import Progress
 def main(args: argparse.Namespace) -> None:
     parameters = json.loads(args.feature)
     feature = SOURCES[parameters.pop("source")](**parameters)
-    clips = pd.read_parquet(args.clips)
+    clips = parquet.read(args.clips)
     channel = args.channel if args.channel == "mix" else int(args.channel)
-    extract(args.folder, clips, feature, channel, args.out, Progress("clips", len(clips)), args.threads)
+    extract(
+        args.folder, clips, feature, channel, args.out, Progress("clips", len(clips)), args.threads, cli.code_checksum()
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Draw the figures of a finished run: every sweep's, and those of the trial that the first sweep chose without labels."""
 
+from humwatch import cli  # first: from here on Ctrl-C is one line
+
+# isort: split
 import argparse
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -12,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from humwatch import augment, cli, figures
+from humwatch import augment, figures
 from humwatch.augment import SpecAugment
 from humwatch.detectors import base
-from humwatch.files import replacing
+from humwatch.files import write_checksums
+from humwatch.layout import FIGURES, slug
 from humwatch.results import Results, chosen, feature_of, scale_of
 
 load = lru_cache(base.load)  # the machine ids of one type may share a model
@@ -42,18 +45,20 @@ def main(args: argparse.Namespace) -> None:
         made_by = f"{footer} {row['trial']}, chosen without labels in the sweep {figures.words(first)}.".strip()
         title = f"scores of the {machine_type} clips"
         figures.save(
-            figures.histogram_figure(scores, f"Anomaly {title}", made_by), args.out / "trial" / f"scores_{machine_type}"
+            figures.histogram_figure(scores, f"Anomaly {title}", made_by),
+            args.out / "trial" / f"scores_{slug(machine_type)}",
         )
         if scores["label"].nunique() == 2:
             figures.save(
-                figures.roc_figure(scores, f"ROC: {title}", made_by), args.out / "trial" / f"roc_{machine_type}"
+                figures.roc_figure(scores, f"ROC: {title}", made_by), args.out / "trial" / f"roc_{slug(machine_type)}"
             )
         if isinstance(row["feature"], str):  # an ensemble has no embedding of its own
             panels = [*embeddings(results, row, scores)]
             if panels:
                 title = f"What the detector makes of {machine_type} clips"
                 figures.save(
-                    figures.embedding_figure(panels, title, made_by), args.out / "trial" / f"embedding_{machine_type}"
+                    figures.embedding_figure(panels, title, made_by),
+                    args.out / "trial" / f"embedding_{slug(machine_type)}",
                 )
         if np.isfinite(scores["score"]).any():
             draw_spectrograms(args, results, row, feature_of(row, tables[first]), scores, footer)
@@ -61,9 +66,7 @@ def main(args: argparse.Namespace) -> None:
     drawn = sorted(
         path for folder in FOLDERS for path in (args.out / folder).iterdir() if path.suffix in (".svg", ".png")
     )
-    with replacing(args.out / "figures.txt") as temporary:
-        lines = (f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(args.out)}\n" for p in drawn)
-        temporary.write_text("".join(lines))
+    write_checksums(args.out / FIGURES, drawn)
 
 
 def embeddings(results: Results, row: pd.Series, scores: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -109,7 +112,7 @@ def draw_spectrograms(
         f"{'Spectrograms' if scale.frequencies is None else 'Mel spectrograms'} of {row['machine_type']} clips",
         f"{footer} Clips: {', '.join(Path(clip).stem for clip in shown.values())}.".strip(),
     )
-    figures.save(figure, args.out / "clips" / f"spectrograms_{row['machine_type']}")
+    figures.save(figure, args.out / "clips" / f"spectrograms_{slug(row['machine_type'])}")
 
 
 def examples(scores: pd.DataFrame) -> Iterator[tuple[str, str]]:

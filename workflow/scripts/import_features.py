@@ -1,16 +1,17 @@
 """Bring features that were computed elsewhere into the feature store."""
 
+from humwatch import cli  # first: from here on Ctrl-C is one line
+
+# isort: split
 import argparse
 from pathlib import Path
 
-import pandas as pd
-
-from humwatch import cli
+from humwatch import parquet
 from humwatch.features import imported
 
 
 def main(args: argparse.Namespace) -> None:
-    imported.copy(args.source, pd.read_parquet(args.clips), args.out)
+    imported.copy(args.source, parquet.read(args.clips), args.out)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """Write report.html: one page with tables, figures and the sounds worth a listen, that opens without a network."""
 
+from humwatch import cli  # first: from here on Ctrl-C is one line
+
+# isort: split
 import argparse
 import json
 import platform
@@ -11,13 +14,16 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from humwatch import __version__, cli
+from humwatch import __version__
 from humwatch.clips import read_samples
 from humwatch.detectors import base
+from humwatch.errors import InputError
 from humwatch.features.store import Features
 from humwatch.figures import words
-from humwatch.files import replacing
+from humwatch.files import is_damaged, replacing
+from humwatch.layout import FIGURES, slug
 from humwatch.metrics import auc, pauc
+from humwatch.parquet import damaged
 from humwatch.report import Clip, Machine, Report, Study, pick, render
 from humwatch.results import Results, chosen, feature_of, read_table, scale_of
 
@@ -37,14 +43,15 @@ def main(args: argparse.Namespace) -> None:
     detail: dict[str, str] = {}
     machines: list[Machine] = []
     for _, row in first.iterrows():
-        t = row["machine_type"]
+        machine_type = row["machine_type"]
+        t = slug(machine_type)
         names = {
             "ROC curves": f"trial/roc_{t}",
             "Histograms of anomaly scores": f"trial/scores_{t}",
             "Embedded": f"trial/embedding_{t}",
             "Mel spectrograms": f"clips/spectrograms_{t}",
         }
-        detail |= svgs(drawn, names, f"of {t} clips")
+        detail |= svgs(drawn, names, f"of {machine_type} clips")
         machines += machines_of(results, row, studies[0].table, args)
     page = render(
         Report(
@@ -70,6 +77,9 @@ def main(args: argparse.Namespace) -> None:
 def svgs(folder: Path, names: dict[str, str], of: str) -> dict[str, str]:
     """Alternative text -> SVG of those figures that were drawn."""
     paths = {f"{title} {of}": folder / f"{name}.svg" for title, name in names.items()}
+    for path in paths.values():
+        if path.exists() and is_damaged(path, folder / FIGURES):
+            raise InputError(damaged(path, f"its checksum is not that in {folder / FIGURES}"))
     return {title: path.read_text() for title, path in paths.items() if path.exists()}
 
 

@@ -1,5 +1,8 @@
 """Score test clips with a trained model: every pooling, and the challenge's CSV per machine id, and one of all."""
 
+from humwatch import cli  # first: from here on Ctrl-C is one line
+
+# isort: split
 import argparse
 import itertools
 from pathlib import Path
@@ -7,33 +10,42 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from humwatch import cli
+from humwatch import models, parquet
 from humwatch.detectors import base
 from humwatch.features import store
 from humwatch.files import replacing
+from humwatch.layout import slug
 from humwatch.scoring import score_table
 
 
 def main(args: argparse.Namespace) -> None:
-    made = base.description(args.model)
+    made = models.description(args.model)
     detector = base.load(args.model)
     groups = (store.groups(path, machine_id=args.machine_id) for path in args.features)
     scores = score_table(detector, itertools.chain.from_iterable(groups))
     poolings = [column for column in scores if column not in [*store.CLIP_COLUMNS, *store.OPTIONAL_COLUMNS]]
     if detector.diverged:
         scores[poolings] = np.nan
-    scores["score"] = scores[args.score]
+    if "score" not in poolings and len(args.score) == 1:
+        scores["score"] = scores[args.score[0]]  # the one that is meant; of several, each trial says which
     machines = {tuple(machine) for machine in made["machines"]}
     scores["heard"] = [m in machines for m in zip(scores["machine_type"], scores["machine_id"], strict=True)]
-    with replacing(args.out) as temporary:
-        scores.to_parquet(temporary, index=False)
+    parquet.write(scores, args.out)
+    for score in args.score:
+        write_submission(scores, score, args.submission / (score if score != args.score[0] else ""))
+
+
+def write_submission(scores: pd.DataFrame, score: str, folder: Path) -> None:
+    """The challenge's CSV per machine id, and one of all."""
     for (machine_type, machine_id), clips in scores.groupby(["machine_type", "machine_id"]):
-        submit(clips, args.submission / f"anomaly_score_{machine_type}_id_{machine_id}.csv", header=False)
-    submit(scores, args.submission / "submission.csv", header=["file_name", "anomaly_score"])
+        submit(clips, score, folder / f"anomaly_score_{slug(machine_type)}_id_{slug(machine_id)}.csv", header=False)
+    submit(scores, score, folder / "submission.csv", header=["file_name", "anomaly_score"])
 
 
-def submit(clips: pd.DataFrame, path: Path, header: bool | list[str]) -> None:
-    rows = clips[["clip", "score"]].assign(clip=clips["clip"].str.rsplit("/", n=1).str[-1])
+def submit(clips: pd.DataFrame, score: str, path: Path, header: bool | list[str]) -> None:
+    """Rows of file name and score; of the path below the data folder where a name is there twice."""
+    names = clips["clip"].str.rsplit("/", n=1).str[-1]
+    rows = pd.DataFrame({"clip": names if names.is_unique else clips["clip"], "score": clips[score]})
     with replacing(path) as temporary:
         rows.to_csv(temporary, header=header, index=False)
 
@@ -43,7 +55,12 @@ if __name__ == "__main__":
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--features", type=Path, nargs="+", required=True, help="feature files of the test clips")
     parser.add_argument("--machine-id", help="score this machine's clips only")
-    parser.add_argument("--score", required=True, help="which of the detector's scores becomes the column `score`")
+    parser.add_argument(
+        "--score",
+        nargs="+",
+        required=True,
+        help="which of the detector's scores to submit; further ones go to folders of their name",
+    )
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     parser.add_argument("--submission", type=Path, required=True, help="folder for the challenge's CSV files")
     cli.run(main, parser.parse_args())

@@ -1,5 +1,8 @@
 """Fit a detector on normal clips, up to a number of epochs; write the model, its log and its held-out scores."""
 
+from humwatch import cli  # first: from here on Ctrl-C is one line
+
+# isort: split
 import argparse
 import dataclasses
 import functools
@@ -10,42 +13,47 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from humwatch import __version__, cli
+from humwatch import __version__, models, parquet
 from humwatch.detectors import base
+from humwatch.errors import InputError
 from humwatch.features import store
-from humwatch.files import replacing
-from humwatch.locking import claim_gpu
+from humwatch.features.store import Features
+from humwatch.files import sha256
+from humwatch.locking import alone, claim_gpu
 from humwatch.progress import Progress
 from humwatch.scoring import score_table
 from humwatch.selection import cut_paste
 from humwatch.training import split_validation
 
-LOG_COLUMNS = ["epoch", "train_loss", "val_loss", "seconds"]
-
 
 def main(args: argparse.Namespace) -> None:
+    with alone(args.out.with_name(f".{args.out.name}.lock"), f"training {args.out}") as waited:
+        train(args, waited)
+
+
+def train(args: argparse.Namespace, waited: bool) -> None:
+    """waited: whether another process has worked on the same model until now: what it finished is not trained again."""
     if args.device != "cpu":
         claim_gpu()
+    device = device_of(args.device)
     split = functools.partial(split_validation, fraction=args.validation_fraction, seed=args.validation_seed)
     train, validation = store.read_split(args.features, split, args.machine_id)
-    made_from = {
-        "seed": args.seed,
-        "validation": {"fraction": args.validation_fraction, "seed": args.validation_seed},
-        "sources_sha256": store.sources(args.features),
-        "feature_parameters": train.parameters,
-        "machines": sorted({*zip(train.clips["machine_type"], train.clips["machine_id"], strict=True)}),
-        "code_sha256": cli.code_checksum(),
-        "versions": {"humwatch": __version__, "torch": torch.__version__},
-    }
+    detector = base.detector_class(args.detector)(**json.loads(args.hyperparameters))
+    made_from = json.loads(json.dumps(made_of(args, train, device)))
+    whole = made_from | {"hyperparameters": dataclasses.asdict(detector.hyperparameters), "epoch": args.epochs}
+    if waited and is_made_from(args.out, whole):
+        cli.log.info("the other process has trained it")
+        return
 
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
     cli.log.info("training %s%s", position(args.out), f", GPU {gpu}" if gpu else "")
-    detector, rows = start(args, json.loads(json.dumps(made_from)))
+    detector, rows = start(args, detector, made_from)
     progress = Progress("epochs", args.epochs)
     saved = time.monotonic()
     stopping = False
@@ -59,36 +67,82 @@ def main(args: argparse.Namespace) -> None:
 
     signal.signal(signal.SIGTERM, stop)
 
+    def save_interim(epoch: int) -> None:
+        detector.save(args.interim / str(epoch), rows, **made_from)
+        remove(args.interim, but=str(epoch))
+
     def report(epoch: int, row: dict[str, float]) -> None:
         nonlocal saved
         rows.append({"epoch": epoch, **row})
         progress.update(epoch, f"training loss {row['train_loss']:.4g}, validation loss {row['val_loss']:.4g}")
         due = stopping or time.monotonic() - saved > args.save_every
         if args.interim and epoch < args.epochs and due:
-            save(args.interim / str(epoch), detector, rows, made_from)
-            remove(args.interim, but=str(epoch))
+            save_interim(epoch)
             saved = time.monotonic()
             if stopping:
                 cli.log.warning("stopped after epoch %d: the next run goes on from there", epoch)
                 sys.exit(143)
 
-    device = {"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(args.device, args.device)
-    masks = pd.concat([pd.read_parquet(path) for path in args.masks]) if args.masks else None
+    masks = pd.concat([parquet.read(path) for path in args.masks]) if args.masks else None
     clean = args.mask_target == "clean"
     context = base.FitContext(args.seed, args.epochs, device, report=report, masks=masks, clean_targets=clean)
-    detector.fit(train, validation, context)
+    if not 0 < detector.epoch == args.epochs:  # else an interrupted one that ended after its last epoch
+        detector.fit(train, validation, context)
     del train  # scoring needs memory too
     if detector.diverged:
         cli.log.warning("the loss is no longer finite: recorded as diverged, its scores are left empty")
-    scores = pd.DataFrame()
-    if len(validation):
-        scores = score_table(detector, [validation, cut_paste(validation)])
-        scores["pseudo"] = np.arange(len(scores)) >= len(validation)
-    with replacing(args.out / "validation.parquet") as temporary:
-        scores.to_parquet(temporary, index=False)
-    save(args.out, detector, rows, made_from)
+    try:
+        scores = held_out_scores(detector, validation)
+    except BaseException:  # whatever ends it: the fit is not lost
+        if args.interim and detector.epoch:
+            save_interim(detector.epoch)
+        raise
+    parquet.write(scores, args.out / "validation.parquet")
+    detector.save(args.out, rows, **made_from)
     if args.interim:
         shutil.rmtree(args.interim, ignore_errors=True)
+
+
+def made_of(args: argparse.Namespace, train: Features, device: str) -> dict:
+    """All that shapes a training but its hyper-parameters and its end, in one description: an interrupted training goes on only
+    where it is the same, and model.json states it.
+    """
+    return {
+        "seed": args.seed,
+        "validation": {"fraction": args.validation_fraction, "seed": args.validation_seed},
+        "features_sha256": [store.identity(path) for path in args.features],
+        "feature_parameters": train.parameters,
+        "machines": sorted({*zip(train.clips["machine_type"], train.clips["machine_id"], strict=True)}),
+        "masks": {"sha256": [sha256(path) for path in args.masks], "target": args.mask_target} if args.masks else None,
+        "continued_from": models.description(args.continue_from)["sha256"] if args.continue_from else None,
+        "device": device,
+        "code_sha256": cli.code_checksum(),
+        "versions": {"humwatch": __version__, "torch": torch.__version__},
+    }
+
+
+def is_made_from(folder: Path, made_from: dict) -> bool:
+    """Whether the folder holds a whole model that was made from this."""
+    try:
+        made = models.description(folder)
+    except InputError:
+        return False
+    return all(made.get(key) == value for key, value in made_from.items())
+
+
+def device_of(name: str) -> str:
+    """The device that `auto` means here; InputError where there is no GPU that was asked for."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device is cuda and this machine has no GPU that torch can use: set device to auto or cpu")
+    return {"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(name, name)
+
+
+def held_out_scores(detector: base.BaseDetector, validation: Features) -> pd.DataFrame:
+    """Scores of the held-out normal clips, and of copies of them that are normal no more (`pseudo`)."""
+    if not len(validation):
+        return pd.DataFrame()
+    scores = score_table(detector, [validation, cut_paste(validation)])
+    return scores.assign(pseudo=np.arange(len(scores)) >= len(validation))
 
 
 def position(out: Path) -> str:
@@ -98,18 +152,24 @@ def position(out: Path) -> str:
     return f"{finished + 1} of {total}" if total else f"{out.name}"
 
 
-def start(args: argparse.Namespace, made_from: dict) -> tuple[base.BaseDetector, list[dict]]:
-    """The detector to fit and its log so far: from a killed run's last state, else the previous milestone, else new."""
-    detector = base.detector_class(args.detector)(**json.loads(args.hyperparameters))
-    made_from = made_from | {"hyperparameters": dataclasses.asdict(detector.hyperparameters)}
-    for whole in args.interim.glob("*/model.json") if args.interim else []:
-        made = base.description(whole.parent)
-        if all(made.get(key) == value for key, value in made_from.items()) and made["epoch"] < args.epochs:
-            cli.log.info("going on from epoch %d of an interrupted training", made["epoch"])
-            return base.load(whole.parent, to_train=True), read_log(whole.parent)
+def start(
+    args: argparse.Namespace, new: base.BaseDetector, made_from: dict
+) -> tuple[base.BaseDetector, list[dict[str, Any]]]:
+    """The detector to fit and its log so far: from a killed run's last state, else the previous milestone, else the new one."""
+    made_from = made_from | {"hyperparameters": dataclasses.asdict(new.hyperparameters)}
+    for state in sorted(args.interim.glob("*")) if args.interim else []:
+        if is_made_from(state, made_from):
+            try:
+                detector, rows = base.load(state, to_train=True), read_log(state)
+            except InputError as error:
+                cli.log.warning("%s: training starts afresh", str(error).split(":")[0])
+                continue
+            if detector.epoch <= args.epochs:
+                cli.log.info("going on from epoch %d of an interrupted training", detector.epoch)
+                return detector, rows
     if args.continue_from:
         return base.load(args.continue_from, to_train=True), read_log(args.continue_from)
-    return detector, []
+    return new, []
 
 
 def remove(folder: Path, but: str) -> None:
@@ -118,15 +178,8 @@ def remove(folder: Path, but: str) -> None:
             shutil.rmtree(old)
 
 
-def read_log(folder: Path) -> list[dict]:
-    return pd.read_csv(folder / "log.csv").to_dict("records")
-
-
-def save(folder: Path, detector: base.BaseDetector, rows: list[dict], made_from: dict) -> None:
-    """The log first: base's model.json is the mark of a whole model."""
-    with replacing(folder / "log.csv") as temporary:
-        pd.DataFrame(rows, columns=LOG_COLUMNS).to_csv(temporary, index=False)
-    detector.save(folder, **made_from)
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    return models.log(folder).to_dict("records")
 
 
 if __name__ == "__main__":

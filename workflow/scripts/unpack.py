@@ -1,9 +1,11 @@
 """Unpack the clips of one archive of DCASE 2020, whole or not at all, and write their manifest."""
 
+from humwatch import cli  # first: from here on Ctrl-C is one line
+
+# isort: split
 import argparse
 from pathlib import Path
 
-from humwatch import cli
 from humwatch.datasets import dcase2020
 
 

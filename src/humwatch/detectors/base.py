@@ -5,19 +5,17 @@ A detector lives in a file of its own, `detectors/<name>.py`, as the class `Dete
 
 import dataclasses
 import importlib
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import safetensors.numpy
 
+from humwatch import models
 from humwatch.errors import InputError
 from humwatch.features.store import Features
-from humwatch.files import replacing
 
 
 @dataclasses.dataclass
@@ -82,14 +80,8 @@ class BaseDetector(ABC):
     def set_training_state(self, state: dict[str, np.ndarray]) -> None:  # noqa: B027
         """Take back what `training_state` returned."""
 
-    def save(self, folder: Path, **made_from: Any) -> None:
-        """Write `model.safetensors`, `training.safetensors` and, last, `model.json`, which carries all it was made from."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model.json").unlink(missing_ok=True)
-        for name, arrays in (("model", self.state()), ("training", self.training_state())):
-            with replacing(folder / f"{name}.safetensors") as temporary:
-                # The bytes are written by Python, whose errors name the file and the cause (a full disk).
-                temporary.write_bytes(safetensors.numpy.save(arrays))
+    def save(self, folder: Path, log: Iterable[dict[str, Any]] = (), **made_from: Any) -> None:
+        """Write the model with the log of its training, a row per epoch; `model.json` carries all it was made from."""
         description = {
             "detector": type(self).__module__.rsplit(".", 1)[-1],
             "hyperparameters": dataclasses.asdict(self.hyperparameters),
@@ -98,8 +90,7 @@ class BaseDetector(ABC):
             "diverged": self.diverged,
             **made_from,
         }
-        with replacing(folder / "model.json") as temporary:
-            temporary.write_text(json.dumps(description, indent=1, sort_keys=True) + "\n")
+        models.write(folder, {"model": self.state(), "training": self.training_state()}, [*log], description)
 
 
 def detector_class(name: str) -> type[BaseDetector]:
@@ -114,25 +105,10 @@ def detector_class(name: str) -> type[BaseDetector]:
 
 def load(folder: Path, to_train: bool = False) -> BaseDetector:
     """A detector that was saved in `folder`, ready to score; `to_train`: ready to be fitted further as well."""
-    made = description(folder)
+    made = models.description(folder)
     detector = detector_class(made["detector"])(**made["hyperparameters"])
     detector.feature, detector.epoch, detector.diverged = made["feature"], made["epoch"], made["diverged"]
-    detector.set_state(_arrays(folder / "model.safetensors"))
+    detector.set_state(models.arrays(folder, "model"))
     if to_train:
-        detector.set_training_state(_arrays(folder / "training.safetensors"))
+        detector.set_training_state(models.arrays(folder, "training"))
     return detector
-
-
-def description(folder: Path) -> dict[str, Any]:
-    """What `model.json` says of the model in `folder`."""
-    try:
-        return json.loads((folder / "model.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder} holds no whole model ({error}): delete it and run `snakemake` again") from None
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        return safetensors.numpy.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path} is damaged ({error}): delete its folder and run `snakemake` again") from None

@@ -29,10 +29,11 @@ def extract(
     path: Path,
     progress: Progress,
     threads: int = 1,
+    code: str = "",
 ) -> None:
     """Compute `feature` of every clip of the table and write the store file `path`.
 
-    Memory is that of one row group of clips, whatever their number.
+    code: checksum of the code that computes it. Memory is that of one row group of clips, whatever their number.
     """
     sample_rate = int(clips["sample_rate"].iloc[0])
     parameters = feature.parameters(sample_rate) | {"channel": channel}
@@ -43,6 +44,7 @@ def extract(
         feature.bins,
         parameters,
         sources(clips),
+        code,
     )
 
 

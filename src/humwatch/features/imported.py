@@ -51,13 +51,12 @@ def copy(path: Path, clips: pd.DataFrame, out: Path) -> None:
     with open(path, "rb") as file:
         sources = hashlib.file_digest(file, "sha256").hexdigest()
     frames = (frames for _, frames in _stream(path, ours.index))
-    store.write(
-        out, ours.reset_index(), frames, store.bins(path), store.parameters(path) | {"source": "parquet"}, sources
-    )
+    bins, parameters = store.foreign(path)
+    store.write(out, ours.reset_index(), frames, bins, parameters | {"source": "parquet"}, sources)
 
 
 def _clips(path: Path) -> pd.DataFrame:
-    store.bins(path)  # refuses another schema with a sentence
+    store.foreign(path)  # refuses another schema with a sentence
     theirs = pq.read_table(path, columns=CLIP_COLUMNS).to_pandas().set_index("clip")
     theirs["label"] = theirs["label"].astype("Int8")
     return theirs
@@ -65,7 +64,7 @@ def _clips(path: Path) -> pd.DataFrame:
 
 def _stream(path: Path, wanted: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
     """(clip, frames) of the wanted clips, in the file's order: frames (frames, bins) float32, checked."""
-    bins, wanted = store.bins(path), set(wanted)
+    (bins, _), wanted = store.foreign(path), set(wanted)
     batches = pq.ParquetFile(path).iter_batches(store.ROWS_PER_GROUP, columns=["clip", "frames"])
     for batch in batches:
         lists = batch.column("frames")

@@ -1,13 +1,15 @@
 """The feature store: one Parquet file per machine type and split, a row per clip, frames stored once.
 
 Column `frames` is `list<fixed_size_list<float32>[bins]>`: frame-major, so that a window of 5 frames is one contiguous
-run of floats. Rows come in groups of `ROWS_PER_GROUP` clips; readers and writers hold one group at a time.
+run of floats. Rows come in groups of `ROWS_PER_GROUP` clips; readers and writers hold one group at a time. Files that humwatch
+wrote are checked as they are read: their footer has a checksum, and so has every page.
 """
 
 import json
 import mmap
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from humwatch import parquet
 from humwatch.errors import InputError
 from humwatch.files import replacing
 
@@ -63,14 +66,21 @@ class Features:
 
 
 def write(
-    path: Path, clips: pd.DataFrame, frames: Iterable[np.ndarray], bins: int, parameters: dict[str, Any], sources: str
+    path: Path,
+    clips: pd.DataFrame,
+    frames: Iterable[np.ndarray],
+    bins: int,
+    parameters: dict[str, Any],
+    sources: str,
+    code: str = "",
 ) -> None:
     """Write the features of `clips`, in their order, to `path` (by way of a temporary name).
 
     frames: a (frames, bins) float32 array per clip. sources: one checksum over all source clips; each clip's own
-    checksum is the column sha256.
+    checksum is the column sha256. code: checksum of the code that computes the frames.
     """
-    metadata = {METADATA_KEY: json.dumps({"parameters": parameters, "sources_sha256": sources}, sort_keys=True)}
+    described = {"parameters": parameters, "sources_sha256": sources, "code_sha256": code}
+    metadata = parquet.blank({METADATA_KEY: json.dumps(described, sort_keys=True)})
     optional = [name for name in OPTIONAL_COLUMNS if name in clips and clips[name].notna().any()]
     columns = [*CLIP_COLUMNS, *optional, "sha256"]
     schema = pa.schema(
@@ -78,32 +88,35 @@ def write(
         + [("frames", pa.list_(pa.list_(pa.float32(), bins)))],
         metadata=metadata,
     )
-    with (
-        replacing(path) as temporary,
-        # Noise does not compress: plain pages are written and read three times faster than zstd's.
-        pq.ParquetWriter(temporary, schema, compression="none", use_dictionary=False, write_statistics=False) as writer,
-    ):
-        frames = iter(frames)
-        for first in range(0, len(clips), ROWS_PER_GROUP):
-            rows = clips.iloc[first : first + ROWS_PER_GROUP]
-            group = [next(frames) for _ in range(len(rows))]
-            offsets = np.concatenate([[0], np.cumsum([len(f) for f in group])]).astype(np.int32)
-            flat = pa.array(np.concatenate(group).astype(np.float32, copy=False).reshape(-1))
-            lists = pa.ListArray.from_arrays(offsets, pa.FixedSizeListArray.from_arrays(flat, bins))
-            described = pa.RecordBatch.from_pandas(
-                rows[columns], schema=pa.schema(list(schema)[:-1]), preserve_index=False
-            )
-            writer.write(pa.Table.from_arrays([*described.columns, lists], schema=schema))
-        for _ in frames:  # asked once more, a generator raises what it has found wrong with the clips
-            raise ValueError(f"{path}: there are more frames than the {len(clips)} clips of the table")
+    # Noise does not compress: plain pages are written and read three times faster than zstd's.
+    options = {"compression": "none", "use_dictionary": False, "write_statistics": False, "write_page_checksum": True}
+    with replacing(path) as temporary:
+        with pq.ParquetWriter(temporary, schema, **options) as writer:
+            frames = iter(frames)
+            for first in range(0, len(clips), ROWS_PER_GROUP):
+                rows = clips.iloc[first : first + ROWS_PER_GROUP]
+                group = [next(frames) for _ in range(len(rows))]
+                offsets = np.concatenate([[0], np.cumsum([len(f) for f in group])]).astype(np.int32)
+                flat = pa.array(np.concatenate(group).astype(np.float32, copy=False).reshape(-1))
+                lists = pa.ListArray.from_arrays(offsets, pa.FixedSizeListArray.from_arrays(flat, bins))
+                described_clips = pa.RecordBatch.from_pandas(
+                    rows[columns], schema=pa.schema(list(schema)[:-1]), preserve_index=False
+                )
+                writer.write(pa.Table.from_arrays([*described_clips.columns, lists], schema=schema))
+            for _ in frames:  # asked once more, a generator raises what it has found wrong with the clips
+                raise ValueError(f"{path}: there are more frames than the {len(clips)} clips of the table")
+        parquet.seal_footer(temporary)
 
 
-def read(paths: Iterable[Path], expected: dict[str, Any] | None = None, machine_id: str | None = None) -> Features:
+def read(
+    paths: Iterable[Path], expected: dict[str, Any] | None = None, machine_id: str | None = None, foreign: bool = False
+) -> Features:
     """Read whole files into one array; memory is the data plus one row group, or less where the data is mapped.
 
-    expected: parameters that the files must have been made with. machine_id: keep this machine's clips only.
+    expected: parameters that the files must have been made with. machine_id: keep this machine's clips only. foreign: the
+    files were written elsewhere and have no checksum of ours.
     """
-    opened = [_open(Path(path), expected) for path in paths]
+    opened = [_open(Path(path), expected, foreign) for path in paths]
     return _read(opened, machine_id, lambda clips: np.zeros(len(clips), int), 1)[0]
 
 
@@ -111,7 +124,7 @@ def read_split(
     paths: Iterable[Path], second: Callable[[pd.DataFrame], np.ndarray], machine_id: str | None = None
 ) -> tuple[Features, Features]:
     """As `read`, but in two parts, of which `second` says, by a boolean per clip, what belongs to the second."""
-    opened = [_open(Path(path), None) for path in paths]
+    opened = [_open(Path(path)) for path in paths]
     first, other = _read(opened, machine_id, lambda clips: second(clips).astype(int), 2)
     return first, other
 
@@ -127,7 +140,7 @@ def _read(
         )
     clips = pd.concat([file.clips(machine_id) for file in opened], ignore_index=True)
     part_of = divide(clips)
-    total = sum(_leaf_values(file.parquet) for file in opened) // opened[0].bins
+    total = sum(_leaf_values(file.file) for file in opened) // opened[0].bins
     collected = [_Collected(total, opened[0].bins) for _ in range(parts)]
     row = 0
     for file in opened:
@@ -194,39 +207,42 @@ def groups(path: Path, expected: dict[str, Any] | None = None, machine_id: str |
     yield from _open(Path(path), expected).groups(machine_id)
 
 
-def bins(path: Path) -> int:
-    """Values per frame; InputError where the file has not the store's schema."""
-    return _open(Path(path), None).bins
-
-
 def parameters(path: Path) -> dict[str, Any]:
     """What the features in `path` were made with."""
-    return _open(Path(path), None).parameters
+    return _open(Path(path)).parameters
 
 
-def sources(paths: Iterable[Path]) -> list[str]:
-    """Checksums over the source clips of feature files."""
-    return [_metadata(_open(Path(path), None).parquet.schema_arrow).get("sources_sha256", "") for path in paths]
+def foreign(path: Path) -> tuple[int, dict[str, Any]]:
+    """Values per frame and parameters of a file written elsewhere; InputError where it has not the store's schema."""
+    opened = _open(Path(path), is_foreign=True)
+    return opened.bins, opened.parameters
+
+
+def identity(path: Path) -> str:
+    """A checksum that says what the features are: of which clips, with which parameters, by which code."""
+    return parquet.footer_checksum(Path(path))
 
 
 @dataclass
 class _File:
     path: Path
-    parquet: pq.ParquetFile
+    file: pq.ParquetFile
     bins: int
     parameters: dict[str, Any]
 
     @property
     def clip_columns(self) -> list[str]:
-        return [*CLIP_COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in self.parquet.schema_arrow.names)]
+        return [*CLIP_COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in self.file.schema_arrow.names)]
 
     def clips(self, machine_id: str | None = None) -> pd.DataFrame:
-        table = _clip_table(self.parquet.read(columns=self.clip_columns))
+        with _intact(self.path):
+            table = _clip_table(self.file.read(columns=self.clip_columns))
         return table if machine_id is None else table[table.machine_id == machine_id].reset_index(drop=True)
 
     def groups(self, machine_id: str | None = None) -> Iterator[Features]:
-        for g in range(self.parquet.num_row_groups):
-            table = self.parquet.read_row_group(g, columns=[*self.clip_columns, "frames"])
+        for g in range(self.file.num_row_groups):
+            with _intact(self.path):
+                table = self.file.read_row_group(g, columns=[*self.clip_columns, "frames"])
             # A row group of a file written elsewhere may hold a whole data set: hand it on in small slices.
             for first in range(0, len(table), ROWS_PER_GROUP):
                 part = table.slice(first, ROWS_PER_GROUP)
@@ -241,14 +257,14 @@ class _File:
                 yield features
 
 
-def _open(path: Path, expected: dict[str, Any] | None) -> _File:
+def _open(path: Path, expected: dict[str, Any] | None = None, is_foreign: bool = False) -> _File:
+    if not is_foreign:
+        parquet.footer_checksum(path)  # refuses what is not as it was written
     try:
-        parquet = pq.ParquetFile(path, pre_buffer=False)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: run `snakemake` to make the features") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path} is no Parquet file ({error}): delete it and run `snakemake` again") from None
-    schema = parquet.schema_arrow
+        file = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read as Parquet ({error}): replace it or correct the path") from None
+    schema = file.schema_arrow
     missing = [name for name in [*CLIP_COLUMNS, "frames"] if name not in schema.names]
     if missing:
         raise InputError(f"{path} lacks the column(s) {', '.join(missing)}: see the store's schema in docs/files.md")
@@ -260,7 +276,16 @@ def _open(path: Path, expected: dict[str, Any] | None) -> _File:
         changed = sorted(k for k in stored.keys() | expected.keys() if stored.get(k) != expected.get(k))
         detail = ", ".join(f"{k}={stored.get(k)!r} instead of {expected.get(k)!r}" for k in changed)
         raise InputError(f"{path} was made with other parameters ({detail}): delete it and run `snakemake` again")
-    return _File(path, parquet, kind.value_type.list_size, stored)
+    return _File(path, file, kind.value_type.list_size, stored)
+
+
+@contextmanager
+def _intact(path: Path) -> Iterator[None]:
+    """Where a page that does not match its checksum becomes a sentence."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(parquet.damaged(path, str(error).splitlines()[0])) from None
 
 
 def _metadata(schema: pa.Schema) -> dict[str, Any]:
@@ -273,8 +298,8 @@ def _clip_table(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def _leaf_values(parquet: pq.ParquetFile) -> int:
+def _leaf_values(file: pq.ParquetFile) -> int:
     """Number of float values in the column frames, from the footer alone."""
-    metadata = parquet.metadata
+    metadata = file.metadata
     column = next(i for i in range(metadata.num_columns) if metadata.schema.column(i).path.startswith("frames."))
     return sum(metadata.row_group(g).column(column).num_values for g in range(metadata.num_row_groups))
