@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow bench lint format clean
+.PHONY: help run test test-slow bench campaign lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test-slow: .venv/installed  ## train on real recordings for minutes (HUMWATCH_DA
 bench: .venv/installed  ## measure speed, memory and growth: tables on the screen and in results/benchmarks
 	for b in training features modspec scoring stages overhead trials time_to_auc study; do \
 	  echo "== $$b" && OMP_NUM_THREADS=1 python benchmarks/$$b.py || exit 1; done
+
+campaign: .venv/installed  ## kill runs, damage files, use hostile names; count what becomes of it (an hour)
+	python benchmarks/campaign.py
 
 lint: .venv/installed  ## check format, style, types and the workflow
 	ruff format --check . && ruff check .

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from humwatch import trials
+from humwatch import models, parquet, trials
 from humwatch.config import validate
 
 ROOT = Path(__file__).parents[1]
@@ -66,18 +66,16 @@ def main(args: argparse.Namespace) -> None:
             scored = folder / "scores/slider" / trial.name / f"epochs-{trial.epochs}.parquet"
             scored.parent.mkdir(parents=True)
             labels = pd.array(np.tile(np.repeat([0, 1], CLIPS // 2), len(IDS)), "Int8")
-            scores(rng, {"label": labels, "heard": True}).to_parquet(scored)
-            scores(rng, {"label": 0, "pseudo": np.tile([True, False], CLIPS * len(IDS) // 2)}).to_parquet(
-                model / "validation.parquet"
-            )
-            (model / "log.csv").write_text("epoch,train_loss,val_loss,seconds\n1,1.0,1.0,1.0\n")
-            (model / "model.json").write_text('{"diverged": false}')
+            parquet.write(scores(rng, {"label": labels, "heard": True}), scored)
+            held_out = scores(rng, {"label": 0, "pseudo": np.tile([True, False], CLIPS * len(IDS) // 2)})
+            parquet.write(held_out, model / "validation.parquet")
+            models.write(model, {}, [dict.fromkeys(models.LOG_COLUMNS, 1.0)], {"diverged": False})
         definition = {
             key: checked[key] for key in ("trial", "detectors", "features", "augmentations", "sweeps", "ensembles")
         }
         command = [sys.executable, ROOT / "workflow/scripts/tables.py", "--definition", json.dumps(definition)]
-        command += ["--scopes", '{"machine_type": ["slider"]}', "--schema", SCHEMA, "--results", folder]
-        command += ["--machine-types", "slider", "--out", folder / "tables"]
+        command += ["--scopes", '{"machine_type": [["slider", null]]}', "--schema", SCHEMA, "--results", folder]
+        command += ["--machine-types", '["slider"]', "--out", folder / "tables"]
         begun = time.perf_counter()
         subprocess.run(command, check=True)
         tables = time.perf_counter() - begun

@@ -135,7 +135,7 @@ def test_no_space_for_the_mapped_file(stored, monkeypatch):
 def test_half_written_store_is_refused(stored):
     path, _ = stored
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(InputError, match="is no Parquet file"):
+    with pytest.raises(InputError, match="is damaged"):
         store.read([path])
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from humwatch import metrics, tables
+from humwatch import metrics, parquet, tables
+from humwatch import models as model_folders
 from humwatch.trials import Trial
 
 
@@ -65,9 +66,9 @@ def models(folder, trials=("vae_seed-0",)):
     rng = np.random.default_rng(5)
     rows = pd.DataFrame({"machine_id": np.repeat(["00", "02"], 40), "machine_type": "slider", "pseudo": False})
     rows["mean"], rows["std"] = rng.normal(size=80), rng.normal(size=80)
-    rows.to_parquet(folder / "validation.parquet", index=False)
-    (folder / "log.csv").write_text("epoch,train_loss,val_loss,seconds\n1,3,4,1\n2,2,3,2\n")
-    (folder / "model.json").write_text('{"diverged": false}')
+    parquet.write(rows, folder / "validation.parquet")
+    log = [dict(zip(model_folders.LOG_COLUMNS, row, strict=True)) for row in ((1, 3, 4, 1), (2, 2, 3, 2))]
+    model_folders.write(folder, {}, log, {"diverged": False})
     return {f"{trial}/5": {"slider": [folder]} for trial in trials}
 
 
@@ -80,7 +81,7 @@ def score_file(path, seed=0, ids=("00", "02"), heard=("00", "02"), labelled=True
     rows["std"] = rng.normal(size=len(rows))
     rows["heard"] = rows["machine_id"].isin(heard)
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_parquet(path, index=False)
+    parquet.write(rows, path)
     return rows
 
 
@@ -144,4 +145,14 @@ def test_model_carries_all_it_was_made_from(finished):
     folder = next(finished.results.glob("models/slider/*/epochs-1"))
     made = json.loads((folder / "model.json").read_text())
     assert made["feature"]["n_mels"] == 128 and made["hyperparameters"]["hidden"] == [16]
-    assert {"seed", "validation", "sources_sha256", "machines", "code_sha256", "versions", "epoch"} <= made.keys()
+    assert {
+        "seed",
+        "validation",
+        "features_sha256",
+        "masks",
+        "device",
+        "machines",
+        "code_sha256",
+        "versions",
+        "epoch",
+    } <= made.keys()

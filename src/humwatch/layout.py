@@ -19,12 +19,12 @@ PERIODIC = re.compile(r"(.+?)\1{9,}")
 def slug(name: str) -> str:
     """The form of a name that is safe in paths, patterns and command lines; no two names share one.
 
-    ASCII letters, digits and `_.-~+` stay, other bytes of its UTF-8 become %XX (RFC 3986), as a leading dot or dash does. Names
-    that are long or repeat themselves end in a checksum.
+    ASCII letters, digits and `_.-~+` stay, other bytes of its UTF-8 become =XX, as a leading dot or dash does: the escapes of
+    URLs, with a sign that Slurm does not replace in names of files. Names that are long or repeat themselves end in a checksum.
     """
-    quoted = urllib.parse.quote(name, safe="+")
+    quoted = urllib.parse.quote(name, safe="+").replace("%", "=")
     if quoted[:1] in (".", "-"):
-        quoted = f"%{ord(quoted[0]):02X}{quoted[1:]}"
+        quoted = f"={ord(quoted[0]):02X}{quoted[1:]}"
     if len(quoted) > LONGEST or PERIODIC.search(quoted):
         quoted = f"{quoted[:20]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     return quoted
@@ -32,7 +32,7 @@ def slug(name: str) -> str:
 
 def readable(text: str) -> str:
     """A text with slugs in it, as a person would write it."""
-    return urllib.parse.unquote(text)
+    return urllib.parse.unquote(text.replace("=", "%"))
 
 
 @dataclass(frozen=True)

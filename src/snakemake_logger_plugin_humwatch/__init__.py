@@ -18,8 +18,10 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from humwatch import config
 from humwatch.errors import InputError
 
+FULL_DISK = ("No space left on device", "Disk quota exceeded")
 FAILED = "At least one job did not complete successfully."
-SAID_AT_THE_END = ("Exiting because a job execution failed", "Terminating processes on user request")
+# What the sentences at the end say better, or what says nothing to a reader.
+LEFT_OUT = ("Exiting because a job execution failed", "Cannot restore ", "At least one job did not complete")
 EXIT = re.compile(r"(returned non-zero exit status (?P<status>\d+)|died with <Signals\.(?P<signal>\w+))")
 LINES_PER_JOB = 20
 
@@ -52,7 +54,11 @@ class LogHandler(LogHandlerBase):
             self.failed.append((getattr(record, "rule_name", "job"), [Path(p) for p in getattr(record, "log", [])]))
         if not self.default.filter(record):
             return
-        if self.verbose or record.levelno < logging.ERROR:
+        if self.verbose:
+            self.screen.emit(record)
+        elif record.getMessage().startswith(LEFT_OUT):
+            return
+        elif record.levelno < logging.ERROR:
             self.screen.emit(record)
         elif (text := self._shortened(record, event)) is not None:
             self.screen.emit(_with_text(record, text))
@@ -60,8 +66,6 @@ class LogHandler(LogHandlerBase):
     def _shortened(self, record: logging.LogRecord, event: LogEvent | None) -> str | None:
         """What to say in place of an error of Snakemake's; None: nothing."""
         text = record.getMessage()
-        if text.startswith(SAID_AT_THE_END):
-            return None
         if event != LogEvent.ERROR:
             return text
         if "CalledProcessError" in text and (match := EXIT.search(text)):  # a job's; said at the end
@@ -69,6 +73,8 @@ class LogHandler(LogHandlerBase):
             return None
         if FAILED in text:
             return "\n".join(self._summary())
+        if any(sign in text for sign in FULL_DISK):
+            return "the disk is full: free some space and run again, nothing finished is lost"
         if problem := _configuration_problem(sys.argv):
             return problem
         return text

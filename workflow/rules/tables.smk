@@ -58,4 +58,5 @@ rule tables:
 
 
 onsuccess:
-    shell("python {script:q} {results:q}", script=f"{SCRIPTS}/summary.py", results=R)
+    summary = [f"{SCRIPTS}/summary.py", R, *([] if SCORES else ["--unmeasured"])]
+    shell("python {summary:q}")

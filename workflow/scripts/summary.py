@@ -9,10 +9,14 @@ LINES = 12
 
 def main(args: argparse.Namespace) -> None:
     summary = args.results / "tables" / "summary.csv"
-    if not summary.exists():
+    if not summary.exists() and not args.unmeasured:
         return  # the run had another target
-    with open(summary, newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = [] if args.unmeasured else read(summary)
+    if not rows:
+        print("\nNothing was measured: the data set has no test clips of a machine that is trained. The models are trained;")
+        print("add test clips, normal and anomalous ones, and run again: config/README.md has each source's layout")
+        print(f"\nModels: {args.results / 'models'}")
+        return
     fixed = ["machine_type", "auc_mean", "auc_std", "pauc_mean", "pauc_std", "seeds"]
     # What differs within one detector; parameters that only some detectors have would fill the screen.
     by_detector: dict[str, list[dict[str, str]]] = {}
@@ -38,6 +42,11 @@ def main(args: argparse.Namespace) -> None:
     print("\n" + "   ".join(f"{what}: {args.results / place}" for what, place in places.items()))
 
 
+def read(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def spread(row: dict[str, str], measure: str) -> str:
     mean, std = row[f"{measure}_mean"], row[f"{measure}_std"]
     if not mean:
@@ -47,5 +56,6 @@ def spread(row: dict[str, str], measure: str) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--unmeasured", action="store_true", help="say that there was nothing to measure")
     parser.add_argument("results", type=Path, help="results/<name>")
     main(parser.parse_args())

@@ -6,7 +6,7 @@ rail, a loose belt, no grease. A clip depends on (seed, machine id, split, label
 clips never changes the others.
 """
 
-import os
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +17,7 @@ import scipy
 import soundfile as sf
 
 from humwatch.errors import InputError
+from humwatch.files import replacing
 
 MACHINE_TYPE = "slider"
 MACHINE_IDS = ("00", "02", "04")
@@ -130,11 +131,12 @@ def write(
         path.unlink()
     for done, (name, machine_id, label, index) in enumerate(clips, 1):
         samples = generate_clip(machine_id, split, label, index, seed=seed, snr_db=snr_db)
-        partial = Path(folder) / f"{name}.part"
-        with sf.SoundFile(partial, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file:
+        recording = io.BytesIO()  # Python writes the file, whose errors name it and the cause (a full disk)
+        with sf.SoundFile(recording, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file:
             file.comment = COMMENT
             file.write(samples)
-        os.replace(partial, Path(folder) / name)
+        with replacing(Path(folder) / name) as temporary:
+            temporary.write_bytes(recording.getvalue())
         if progress:
             progress(done)
     return [name for name, *_ in clips]
