@@ -70,7 +70,7 @@ def read_dataset(configfile: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(configfile.read_text())
         schema = yaml.safe_load(SCHEMA.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError) as error:
         raise InputError(f"the configuration cannot be read ({error}): correct --configfile") from None
     if not isinstance(config, dict):
         raise InputError(f"{configfile} holds no configuration: see config/README.md")
