@@ -231,6 +231,27 @@ def test_mimii_levels_of_noise_are_machine_types_of_their_own(tmp_path):
     assert {machine_type for machine_type, _ in found("mimii", tmp_path)} == {"fan_-6_dB", "fan_0_dB"}
 
 
+def test_mimii_as_its_baseline_unpacks_it(tmp_path):
+    for top in ("min6dB/", "0dB/", "6dB/"):
+        mimii(tmp_path / "all", top)
+    split = found("mimii", tmp_path / "all")
+    assert {machine_type for machine_type, _ in split} == {"fan_-6_dB", "fan_0_dB", "fan_6_dB"}
+    assert len(split["fan_-6_dB", "train"]) == 6
+    assert set(found("mimii", mimii(tmp_path / "one", "min6dB/"))) == {("fan", "train"), ("fan", "test")}
+
+
+def test_stray_file_of_another_machine_stops_no_restricted_run(tmp_path):
+    touch(mimii(mimii(tmp_path, "0_dB_fan/"), "min6dB/"), "min6dB/pump/stray.wav", "0_dB_pump/stray.wav", "pump/x.wav")
+    assert set(found("mimii", tmp_path, machine_types=["fan_0_dB"])) == {("fan_0_dB", "train"), ("fan_0_dB", "test")}
+    with pytest.raises(
+        InputError, match=r"^0_dB_pump/stray.wav does not fit .*; likewise min6dB/pump/stray.wav, pump/x.wav$"
+    ):
+        found("mimii", tmp_path)
+    touch(tmp_path, "0_dB_fan/stray.wav")
+    with pytest.raises(InputError, match=r"^0_dB_fan/stray.wav does not fit [^\n]*$"):
+        found("mimii", tmp_path, machine_types=["fan_0_dB"])
+
+
 def test_mimii_layout_is_checked(tmp_path):
     touch(mimii(tmp_path), "fan/id_00/normal/deep/1.wav")
     with pytest.raises(InputError, match=r"fan/id_00/normal/deep/1.wav does not fit"):
@@ -269,11 +290,75 @@ def test_folder_layouts(tmp_path):
     [
         ("pump/bad/1.wav", "pump/bad/1.wav does not fit <machine>/normal/"),
         ("pump/train/section_00_source_train_anomaly_0000.wav", "is in train but labelled anomaly"),
+        (
+            "pump/normal/anomaly_3.wav",
+            r"says anomaly in its name where its folder normal/ does not: move it to test/anomaly/",
+        ),
+        ("pump/train/Abnormal noise.wav", "says anomaly in its name where its folder train/ does not"),
+        ("pump/test/normal/3 anomalous.wav", "says anomaly in its name where its folder test/normal/ does not"),
+        ("pump/test/anomaly/normal_3.wav", "says normal in its name where its folder test/anomaly/ does not"),
+        ("pump/test/anomaly-3.wav", "says anomaly in its name where its folder test/ does not"),
+        ("pump/normal/section_00.wav", "begins with section_ but does not fit"),
+        ("pump/test/section_00_0000_anomaly.wav", "begins with section_ but does not fit"),
+        ("pump/test/section_00_train_test_normal_0000.wav", "begins with section_ but does not fit"),
+        ("pump/test/section_00_source_train_normal_0000.wav", "says train in its name and test in its folder"),
+        (
+            "pump/test/anomaly/section_00_source_test_normal_0000.wav",
+            "says normal in its name and anomaly in its folder",
+        ),
+        ("pump/source_test/section_00_target_test_0000.wav", "says target in its name and source in its folder"),
+        ("pump/train/normal_id_00_00000000.wav", "do not fit its layout: set dataset.source to directory$"),
     ],
 )
 def test_folder_names_are_checked(tmp_path, name, sentence):
     with pytest.raises(InputError, match=sentence):
         found("folder", touch(tmp_path, name))
+
+
+def test_folder_reads_what_is_unambiguous(tmp_path):
+    touch(
+        tmp_path, "Pump/Normal/a.wav", "Pump/Test/Anomaly/b.wav", "Pump/TEST/abnormal/c.wav", "Pump/test/NORMAL/d.wav"
+    )
+    touch(tmp_path, "Pump/normal/normality, abnormally.wav", "Pump/test/anomaly/no longer normal, anomaly.wav")
+    touch(
+        tmp_path,
+        "fan/train/section_00_source_train_normal_0000_.wav",
+        "fan/test/Section_00_target_Test_Abnormal_01_.wav",
+    )
+    touch(tmp_path, "fan/test/section_03_source_test_0000.wav", "fan/test/anomaly/section_04_0000.wav")
+    touch(tmp_path, "fan/normal/section_05_0000_a_normal.wav".replace("_normal.", "."))
+    assert found("folder", tmp_path) == {
+        ("Pump", "train"): [("a.wav", "00", 0), ("normality, abnormally.wav", "00", 0)],
+        ("Pump", "test"): [
+            ("b.wav", "00", 1),
+            ("c.wav", "00", 1),
+            ("d.wav", "00", 0),
+            ("no longer normal, anomaly.wav", "00", 1),
+        ],
+        ("fan", "train"): [
+            ("section_00_source_train_normal_0000_.wav", "00", 0),
+            ("section_05_0000_a.wav", "05", 0),
+        ],
+        ("fan", "test"): [
+            ("Section_00_target_Test_Abnormal_01_.wav", "00", 1),
+            ("section_03_source_test_0000.wav", "03", None),
+            ("section_04_0000.wav", "04", 1),
+        ],
+    }
+    clips = {
+        clip.clip: (clip.domain, clip.attributes)
+        for names in datasets.recordings({"source": "folder"}, tmp_path).values()
+        for clip in names
+    }
+    assert clips["fan/train/section_00_source_train_normal_0000_.wav"] == ("source", None)
+    assert clips["fan/test/Section_00_target_Test_Abnormal_01_.wav"] == ("target", None)
+
+
+def test_ids_in_names_that_the_folder_source_does_not_read(tmp_path, caplog):
+    found("folder", touch(tmp_path, "pump/normal/normal_id_00_1.wav"))
+    assert not caplog.messages
+    found("folder", touch(tmp_path, "pump/normal/normal_id_02_1.wav"))
+    assert "pump: its clips are named by several ids (00, 02), which source folder does not read" in caplog.text
 
 
 def test_csv(tmp_path):
@@ -296,20 +381,91 @@ def test_csv(tmp_path):
         ("b.wav,pump,test,normal", "row 2: .*b.wav is no WAV or FLAC file"),
         ("a.wav,,test,normal", "row 2: machine is ''"),
         ("a.wav,pump,test,normal\na.wav,pump,test,normal", "row 3: a.wav is listed twice"),
+        ("a.wav,pump,test,normal\n./a.wav,pump,train,normal", "row 3: a.wav is listed twice"),
+        ("a.wav,pump,train,normal\n{folder}/a.wav,pump,test,normal", "row 3: a.wav is listed twice"),
+        ("a.wav,pump,train,normal\ndeep/../a.wav,pump,test,normal", "deep/../a.wav and a.wav are the same file"),
+        ("a.wav,pump,train,normal\nlink.wav,pump,test,normal", "link.wav and a.wav are the same file"),
+        ("a.wav,pump,train,normal\na.flac,pump,train,normal", "a.flac and a.wav differ in the suffix only"),
         ("a.wav,pump,train,anomaly", "a.wav is in train but labelled anomaly"),
     ],
 )
 def test_csv_is_checked(tmp_path, row, sentence):
-    touch(tmp_path, "a.wav")
+    touch(tmp_path, "a.wav", "a.flac", "deep/b.wav")
+    (tmp_path / "link.wav").symlink_to("a.wav")
+    row = row.replace("{folder}", str(tmp_path))
     (tmp_path / "list.csv").write_text(f"file,machine,split,label\n{row}\n")
     with pytest.raises(InputError, match=sentence):
         found("folder", tmp_path, csv=str(tmp_path / "list.csv"))
 
 
-def test_csv_without_a_column(tmp_path):
-    (tmp_path / "list.csv").write_text("file,machine,split\n")
-    with pytest.raises(InputError, match=r"lacks the column\(s\) label"):
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("file,machine,split\n", r"lacks the column\(s\) label"),
+        (
+            "name;machine;split;label\na.wav;b;train;\n",
+            r"lacks the column\(s\) file: .* between semicolons, name, machine, split, label",
+        ),
+        ("file,machine,split,label,File\n", r"names the column\(s\) file twice"),
+        ("", r"lacks the column\(s\) file, machine, split, label"),
+    ],
+)
+def test_csv_without_a_column(tmp_path, text, sentence):
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(InputError, match=sentence):
         found("folder", tmp_path, csv=str(tmp_path / "list.csv"))
+
+
+TABLE = "file,machine,split,label\na.wav,Pümp 3,train,\nb.wav,Pümp 3,test,anomaly\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TABLE.encode(),
+        TABLE.replace(",", ";").encode(),
+        TABLE.replace(",", "\t").encode("utf-16"),
+        b"sep=;\r\n" + TABLE.replace(",", ";").replace("\n", "\r\n").encode(),
+        TABLE.replace("file,machine,split", " File , MACHINE,Split")
+        .replace("test,anomaly", " Test ,Abnormal")
+        .encode("utf-8-sig"),
+        TABLE.replace("\n", ",,\n").encode() + b",,,,,\n\n ,,,,,\n",
+        TABLE.replace("b.wav", ".\\\\b.wav").replace("\\\\", "\\").encode(),
+    ],
+    ids=["plain", "semicolons", "tabs, UTF-16", "sep=", "capitals, BOM", "blank rows", "backslash"],
+)
+def test_csv_from_spreadsheets(tmp_path, text):
+    touch(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "list.csv").write_bytes(text)
+    assert found("folder", tmp_path, csv=str(tmp_path / "list.csv")) == {
+        ("Pümp 3", "train"): [("a.wav", "00", 0)],
+        ("Pümp 3", "test"): [("b.wav", "00", 1)],
+    }
+
+
+def test_csv_says_which_row(tmp_path):
+    """Rows as an editor counts them, blank ones too; those of machines that are not wanted are not looked at."""
+    touch(tmp_path, "a.wav", "b.wav")
+    rows = ["a.wav,pump,train,", "", *["b.wav,fan,exam,"] * 13, "c,d.wav,pump,test,normal"]
+    (tmp_path / "list.csv").write_text("file,machine,split,label\n" + "\n".join(rows) + "\n")
+    assert set(found("folder", tmp_path, csv=str(tmp_path / "list.csv"), machine_types=["pump"])) == {("pump", "train")}
+    with pytest.raises(InputError) as error:
+        found("folder", tmp_path, csv=str(tmp_path / "list.csv"))
+    first, second = str(error.value).splitlines()
+    assert "row 4: split is 'exam'" in first and first.endswith(
+        "; likewise row 5, row 6, row 7, row 8, row 9, row 10, row 11, row 12, row 13, row 14 and 2 more"
+    )
+    assert "row 17: has more cells than the first line has columns" in second
+
+
+def test_csv_with_files_elsewhere(tmp_path):
+    """A path that leads out of the folder, and an absolute one, are relative to the folder afterwards."""
+    touch(tmp_path, "in/a.wav", "out/b.wav", "out/c.wav")
+    (tmp_path / "list.csv").write_text(
+        f"file,machine,split,label\na.wav,pump,train,\n../out/b.wav,pump,train,\n{tmp_path}/out/c.wav,pump,train,\n"
+    )
+    (clips,) = datasets.recordings({"source": "folder", "csv": str(tmp_path / "list.csv")}, tmp_path / "in").values()
+    assert {clip.clip for clip in clips} == {"a.wav", "../out/b.wav", "../out/c.wav"}
 
 
 def test_folder_with_domains_from_recordings_to_tables(tmp_path):
@@ -337,6 +493,17 @@ def test_folder_with_domains_from_recordings_to_tables(tmp_path):
         )
     assert "All clips that the study needs are there" in humwatch_data(project)
     assert project.planned() == {}
+
+
+def test_a_broken_clip_is_never_all_clips(tmp_path):
+    """Exit code 1 and the names; also of a link that leads nowhere, which the folder lists."""
+    write_clip(tmp_path / "recordings/fan/normal/a.wav")
+    project = Project(tmp_path / "project", {"dataset": {"name": "own", "source": "folder", "path": "../recordings"}})
+    assert "All clips that the study needs are there" in humwatch_data(project)
+    (tmp_path / "recordings/fan/normal/b.wav").symlink_to("nowhere.wav")
+    (tmp_path / "recordings/fan/normal/c.wav").write_text("no audio")
+    said = humwatch_data(project, ok=False)
+    assert "fan/normal/b.wav, fan/normal/c.wav cannot be read as audio" in said and "All clips" not in said
 
 
 def test_no_recordings_is_a_sentence_of_humwatch_data(tmp_path):

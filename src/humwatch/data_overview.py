@@ -5,6 +5,9 @@ Nothing is fetched, nothing is changed. Examples:
     humwatch data                                          the demo (config/config.yaml)
     humwatch data --configfile config/dcase2020.yaml       archives and clips of DCASE 2020
     humwatch data --configfile own.yaml --checksums        reads every file again
+
+The exit code is 1 where the configuration or a name is refused or a recording cannot be read, else 0, also where recordings
+are still to be fetched or generated.
 """
 
 import argparse
@@ -23,6 +26,7 @@ from humwatch import datasets
 from humwatch.config import validate
 from humwatch.datasets import dcase2020
 from humwatch.datasets.directory import ClipName
+from humwatch.datasets.names import listing
 from humwatch.errors import InputError
 
 SCHEMA = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
@@ -49,11 +53,10 @@ def main(args: argparse.Namespace) -> None:
     if clips:
         seconds = {} if dataset["source"] == "parquet" else read_seconds(folder, clips)
         print(clip_table(dataset, clips, seconds).to_string(index=False), end="\n\n")
-        unreadable = sorted(clip for clip, length in seconds.items() if length is None)
-        if unreadable:
-            print(f"Not readable as WAV or FLAC: {', '.join(unreadable)}\n")
         if args.checksums and seconds:
             print(checksum_lines(dataset, folder, clips), end="\n\n")
+        if unreadable := sorted(clip for clip, length in seconds.items() if length is None):
+            raise InputError(f"{folder}: {listing(unreadable)} cannot be read as audio: replace or remove them")
     known = datasets.machines(dataset, found)  # says what is missing
     missing = [f"{machine_type} {split}" for machine_type, split in known if not found.get((machine_type, split))]
     if missing:

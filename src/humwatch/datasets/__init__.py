@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from humwatch.datasets import names
 from humwatch.datasets.directory import SPLITS, ClipName
 from humwatch.errors import InputError
 
@@ -38,12 +39,20 @@ def recordings(dataset: Mapping[str, Any], folder: str | Path) -> Recordings:
     """(machine_type, split) -> the clips that are under `folder` now.
 
     dataset: source and, where it matters, machine_types, machine_ids (empty or missing: all), and the source's own keys.
-    Raises InputError for a missing folder and for every name that fits no layout.
+    Raises InputError for a missing folder, for every name that fits no layout or that nothing may have (`names`), and for a
+    recording that is there twice.
     """
+    clips = [
+        clip
+        for clip in importlib.import_module(f"humwatch.datasets.{module(dataset)}").find(Path(folder), dataset)
+        if _wanted(clip.machine_type, dataset, "machine_types") and _wanted(clip.machine_id, dataset, "machine_ids")
+    ]
+    names.check(clips, from_table=dataset["source"] == "parquet" or bool(dataset.get("csv")))
+    if dataset["source"] != "parquet":  # which has no recordings
+        names.check_files(Path(folder), clips)
     found: Recordings = {}
-    for clip in importlib.import_module(f"humwatch.datasets.{module(dataset)}").find(Path(folder), dataset):
-        if _wanted(clip.machine_type, dataset, "machine_types") and _wanted(clip.machine_id, dataset, "machine_ids"):
-            found.setdefault((clip.machine_type, clip.split), []).append(clip)
+    for clip in clips:
+        found.setdefault((clip.machine_type, clip.split), []).append(clip)
     return found
 
 
@@ -80,7 +89,7 @@ def _check(dataset: Mapping[str, Any], known: Machines) -> None:
     where = data_folder(dataset)
     if not known:
         wanted = [*dataset["machine_types"], *(f"id {machine_id}" for machine_id in dataset["machine_ids"])]
-        of = f" of {', '.join(wanted)}" if wanted else ""
+        of = f" of {names.listing(wanted)}" if wanted else ""
         raise InputError(f"dataset.path: {where} has no WAV or FLAC clips{of}: add some")
     for key, present in (
         ("machine_types", {machine_type for machine_type, _ in known}),
@@ -88,13 +97,8 @@ def _check(dataset: Mapping[str, Any], known: Machines) -> None:
     ):
         if missing := sorted(set(dataset[key]) - present):
             raise InputError(
-                f"dataset.{key}: there are no clips of {', '.join(missing)} in {where}, only of "
-                f"{', '.join(sorted(present))}: correct the name"
-            )
-    for machine_type, _ in known:
-        if "_id_" in machine_type or machine_type == "all":
-            raise InputError(
-                f"dataset: {where} has the machine type {machine_type}, which would name a model of another scope: rename it"
+                f"dataset.{key}: there are no clips of {names.listing(missing)} in {where}, only of "
+                f"{names.listing(sorted(present))}: correct the name"
             )
     if not any(split == "train" for _, split in known):
         raise InputError(

@@ -3,18 +3,25 @@
 Evaluation names have no label: `id_<id>_<index>.wav`. WAV and FLAC are read; other files are ignored.
 """
 
+import importlib
+import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from humwatch.datasets.names import ClipError, refuse, shown
 from humwatch.errors import InputError
+
+log = logging.getLogger("humwatch")
 
 AUDIO_SUFFIXES = {".wav", ".flac"}
 SPLITS = ("train", "test")
 NAME = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<machine_id>[^_]+)_(?P<index>[^.]+)")
 LABELS = {"normal": 0, "anomaly": 1, None: None}
+Named = TypeVar("Named")
 
 
 class ClipName(NamedTuple):
@@ -33,55 +40,138 @@ class ClipName(NamedTuple):
     attributes: str | None = None
 
 
+class LayoutError(ClipError):
+    """A clip whose path does not fit the layout of its source."""
+
+
 def find(folder: Path, dataset: Mapping[str, Any]) -> list[ClipName]:
     """All clips under `folder`, sorted by machine type, split and name.
 
     dataset: folders of machine types other than its machine_types are not looked into.
     """
-    return read_names(audio_files(folder, dataset.get("machine_types")), parse)
+    return read_folder("directory", folder, audio_files(folder, dataset.get("machine_types")), parse)
 
 
 def parse(clip: str) -> ClipName:
-    """Read a clip's path relative to the data folder; InputError where it fits no layout."""
+    """Read a clip's path relative to the data folder; LayoutError where it fits no layout."""
     parts = clip.split("/")
-    match = NAME.fullmatch(Path(clip).stem)
+    match = NAME.fullmatch(stem(clip))
     if len(parts) != 3 or parts[1] not in SPLITS or not match:
-        raise InputError(
-            f"{clip} does not fit <machine_type>/<train|test>/[<normal|anomaly>_]id_<id>_<index>.wav: rename or remove it"
+        raise LayoutError(
+            clip, "does not fit <machine_type>/<train|test>/[<normal|anomaly>_]id_<id>_<index>.wav: rename or remove it"
         )
     return checked(ClipName(clip, parts[0], match["machine_id"], parts[1], LABELS[match["label"]]))
 
 
-def audio_files(folder: Path, top_folders: list[str] | None = None) -> Iterator[str]:
-    """Paths of all WAV and FLAC files below the folders in `folder`, relative to it; top_folders: in these only."""
-    if not folder.is_dir():
-        raise InputError(f"dataset.path: {folder} is no folder: create it or correct the path")
-    for top in sorted(folder.iterdir()):
-        if not top.is_dir() or top.name.startswith(".") or (top_folders and top.name not in top_folders):
-            continue
-        for directory, _, names in os.walk(top):
-            for name in names:
-                if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
-                    yield Path(directory, name).relative_to(folder).as_posix()
+def stem(clip: str) -> str:
+    """The file's name without its suffix."""
+    return os.path.splitext(clip[clip.rfind("/") + 1 :])[0]
 
 
-def read_names(files, parse) -> list[ClipName]:
-    """`parse` each name; one InputError that lists all that it refuses."""
-    clips, problems = [], []
-    for file in files:
-        try:
-            clips.append(parse(file))
-        except InputError as error:
-            problems.append(str(error))
-    if problems:
-        raise InputError("\n".join(sorted(problems)))
-    return sorted(clips, key=lambda clip: (clip.machine_type, clip.split, clip.clip))
+def audio_files(folder: Path, top_folders: Sequence[str] | None = None) -> list[str]:
+    """Paths of all WAV and FLAC files below the folders in `folder`, relative to it; top_folders: in these only.
+
+    Hidden files and folders are left out. Links are followed, broken ones listed. InputError for folders that cannot be read.
+    """
+    if not os.path.isdir(folder):
+        raise InputError(f"dataset.path: {shown(folder)} is no folder: create it or correct the path")
+    files = list(_walk(f"{folder}/", "", (os.path.realpath(folder),), set(), top_folders))
+    loose = [file for file in files if "/" not in file]
+    if loose and len(loose) == len(files):
+        raise InputError(
+            f"dataset.path: {shown(folder)} has {len(loose)} recordings, but no folder of a machine: put them into one, "
+            "see the source's layout in config/README.md"
+        )
+    if loose and not top_folders:
+        log.warning("%s: %d recordings in no machine's folder are left out", shown(folder), len(loose))
+    return [file for file in files if "/" in file]
 
 
-def checked(clip: ClipName) -> ClipName:
+def read_folder(source: str, folder: Path, files: Sequence[str], parse: Callable[[str], ClipName]) -> list[ClipName]:
+    """`read_names` of a folder's files; one sentence where another source, or another path, would fit most of them."""
+    problems: list[ClipError] = []
+    clips = list(_parsed(files, parse, problems))
+    unfit = [error.what for error in problems if isinstance(error, LayoutError)]
+    if 2 * len(unfit) > len(files):
+        # By name: layouts knows all sources.
+        advice = importlib.import_module("humwatch.datasets.layouts").advice(source, folder, unfit, len(files))
+        if advice:
+            raise InputError(advice)
+    refuse(sorted(problems, key=str))
+    return sorted(clips, key=_order)
+
+
+def read_names(rows: Iterable[Named], parse: Callable[[Named], ClipName]) -> list[ClipName]:
+    """`parse` each; one InputError with a sentence for each kind of ClipError."""
+    problems: list[ClipError] = []
+    clips = sorted(_parsed(rows, parse, problems), key=_order)
+    refuse(problems)
+    return clips
+
+
+def checked(clip: ClipName, where: str = "") -> ClipName:
     """The clip, unless it would teach a detector that an anomaly is normal."""
     if clip.split == "train" and clip.label == 1:
-        raise InputError(
-            f"{clip.clip} is in train but labelled anomaly: training uses normal clips only, move it to test"
+        raise ClipError(
+            clip.clip, "is in train but labelled anomaly: training uses normal clips only, move it to test", where
         )
     return clip
+
+
+def _order(clip: ClipName) -> tuple[str, str, str]:
+    return clip.machine_type, clip.split, clip.clip
+
+
+def _parsed(rows: Iterable[Named], parse: Callable[[Named], ClipName], problems: list[ClipError]) -> Iterator[ClipName]:
+    for row in rows:
+        try:
+            yield parse(row)
+        except ClipError as error:
+            problems.append(error)
+
+
+def _walk(
+    directory: str,
+    prefix: str,
+    above: tuple[str, ...],
+    nested: set[str],
+    only: Sequence[str] | None = None,
+    linked: bool = False,
+) -> Iterator[str]:
+    """Audio files below `directory`; links to folders are followed, and end.
+
+    above: real paths of the folders on the way here; linked: whether a link is among them; nested: folders that links
+    within linked folders led to; only: which folders of this one to look into.
+    """
+    try:
+        with os.scandir(directory) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"the folder {shown(directory)} cannot be read ({error.strerror}): make it readable") from None
+    for entry in entries:
+        name = entry.name
+        audio = os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
+        if name.startswith("."):
+            continue
+        if entry.is_file(follow_symlinks=False):
+            if audio:
+                yield prefix + name
+            continue
+        try:
+            mode = entry.stat().st_mode
+        except OSError:  # a broken or circular link: where it is named as a clip, the check of clips says so
+            mode = stat.S_IFREG
+        if not stat.S_ISDIR(mode):
+            if audio and not stat.S_ISREG(mode):
+                raise InputError(f"{shown(directory + name)} is a pipe or a device and no recording: remove it")
+            if audio:
+                yield prefix + name
+        elif not only or name in only:
+            real, link = f"{above[-1]}/{name}", entry.is_symlink()
+            if link:
+                real = os.path.realpath(entry.path)
+                if any(f"{path}/".startswith(f"{real.rstrip('/')}/") for path in above) or (linked and real in nested):
+                    continue
+                if linked:
+                    nested.add(real)
+            yield from _walk(f"{directory}{name}/", f"{prefix}{name}/", (*above, real), nested, linked=linked or link)

@@ -1,22 +1,43 @@
-"""One's own recordings, machine by machine, and DCASE 2021 to 2025.
+"""One's own recordings, machine by machine, and DCASE 2021 to 2026.
 
     <machine>/normal/*.wav                  they train; any names
     <machine>/test/{normal,anomaly}/*.wav   they are tested
     <machine>/test/*.wav                    they are scored: nobody said what they are
     <machine>/**/section_<id>[_<source|target>][_<train|test>][_<normal|anomaly>]_<index>[_<attributes>].wav
-                                            the names of DCASE 2021 to 2025, in its folders (train, test, source_test, ...)
+                                            the names of DCASE 2021 to 2026, in its folders (train, test, source_test, ...)
 
 Or a CSV file (dataset.csv) with the columns file, machine, split, label and, if wanted, machine_id, domain, attributes.
+Capitals do not matter in the names of folders, labels and columns, and abnormal is anomaly. What a clip's name says must not
+contradict its folder.
 """
 
+import codecs
 import csv
+import io
+import logging
+import os
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from humwatch.datasets.directory import AUDIO_SUFFIXES, SPLITS, ClipName, audio_files, checked, read_names
+from humwatch.datasets.directory import (
+    AUDIO_SUFFIXES,
+    NAME,
+    SPLITS,
+    ClipName,
+    LayoutError,
+    audio_files,
+    checked,
+    read_folder,
+    read_names,
+    stem,
+)
+from humwatch.datasets.names import ClipError, listing, shown
 from humwatch.errors import InputError
+
+log = logging.getLogger("humwatch")
 
 ONLY_ID = "00"  # of a machine that has no ids
 FOLDERS = {  # folders within a machine's: split, label
@@ -27,73 +48,199 @@ FOLDERS = {  # folders within a machine's: split, label
     "test/normal": ("test", 0),
     "test/anomaly": ("test", 1),
 }
-SECTION = re.compile(
-    r"section_(?P<id>[^_]+)(?:_(?P<domain>source|target))?(?:_(?P<split>train|test))?(?:_(?P<label>normal|anomaly))?"
-    r"_\d+(?:_(?P<attributes>.+))?"
+LABELS = {"normal": 0, "0": 0, "anomaly": 1, "abnormal": 1, "1": 1, "": None}
+LAYOUT = (
+    "does not fit <machine>/normal/, <machine>/test/normal/, <machine>/test/anomaly/ or <machine>/test/, nor the names of "
+    "DCASE 2021 to 2026 (section_00_source_train_normal_0000.wav): move or remove it"
 )
+SECTION = re.compile(
+    r"section_(?P<id>[^_]+)(?:_(?P<domain>source|target))?(?:_(?P<split>train|test))?(?:_(?P<label>normal|anomaly|abnormal))?"
+    r"_\d+(?:_(?P<attributes>.*))?",
+    re.IGNORECASE,
+)
+SECTION_FOLDER = re.compile(r"(?:(?P<domain>source|target)_)?(?P<split>train|test)|(?P<label>normal|anomaly|abnormal)")
+LABEL_WORD = re.compile(  # not within another word
+    r"(?<![^\W\d_])(?:(?P<normal>normal)|(?P<anomaly>abnormal|anomal(?:y|ies|ous)))(?![^\W\d_])", re.IGNORECASE
+)
+MISPLACED = {
+    *SPLITS,
+    "normal",
+    "anomaly",
+    "abnormal",
+}  # where a machine's name should stand: the path is a folder too deep
 COLUMNS = ("file", "machine", "split", "label")
-LABELS = {"normal": 0, "0": 0, "anomaly": 1, "1": 1, "": None}
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def find(folder: Path, dataset: Mapping[str, Any]) -> list[ClipName]:
     """The clips of the CSV file, if dataset.csv names one, else of the folder."""
     if dataset.get("csv"):
-        return _read_csv(Path(dataset["csv"]), folder)
+        return _read_csv(Path(dataset["csv"]), folder, dataset.get("machine_types"))
     files = audio_files(folder, dataset.get("machine_types"))
     # DCASE 2025 adds recordings of the machine or the noise alone: neither trained nor tested here.
-    return read_names((file for file in files if "/supplemental/" not in file), parse)
+    clips = read_folder("folder", folder, [file for file in files if "/supplemental/" not in file], parse)
+    _warn_of_ids(clips)
+    return clips
 
 
 def parse(clip: str) -> ClipName:
-    """Read a clip's path relative to the data folder; InputError where it fits no layout."""
-    machine, *middle = clip.split("/")[:-1]
-    if match := SECTION.fullmatch(Path(clip).stem):
-        named = match["split"] or next((s for s in SPLITS if any(s in part.split("_") for part in middle)), "test")
-        label = {"normal": 0, "anomaly": 1}.get(match["label"], 0 if named == "train" else None)
-        return checked(ClipName(clip, machine, match["id"], named, label, match["domain"], match["attributes"]))
-    if "/".join(middle) not in FOLDERS:
-        raise InputError(
-            f"{clip} does not fit <machine>/normal/, <machine>/test/normal/, <machine>/test/anomaly/ or <machine>/test/, nor "
-            "the names of DCASE 2021 to 2025 (section_00_source_train_normal_0000.wav): move or remove it"
+    """Read a clip's path relative to the data folder.
+
+    Raises LayoutError where it fits no layout, ClipError where its name contradicts its folder.
+    """
+    machine, *middle = clip.split("/")[:-1] or [""]
+    folders = "/".join(middle).casefold().replace("abnormal", "anomaly")
+    name = stem(clip)
+    if machine.casefold() in MISPLACED:
+        raise LayoutError(clip, LAYOUT)
+    if name.casefold().startswith("section_"):
+        return _parse_section(clip, machine, folders, name)
+    if folders not in FOLDERS:
+        raise LayoutError(clip, LAYOUT)
+    split, label = FOLDERS[folders]
+    if folders in SPLITS and NAME.fullmatch(name):
+        raise LayoutError(
+            clip,
+            "is named as DCASE 2020 names clips, by an id and a label that source folder does not read: set dataset.source to "
+            "directory, or rename it",
         )
-    split, label = FOLDERS["/".join(middle)]
+    words = {match.lastgroup for match in LABEL_WORD.finditer(name)}
+    word = "anomaly" if "anomaly" in words else "normal"
+    if words and label != LABELS[word] and not (label == 1 and "anomaly" in words):
+        raise ClipError(
+            clip,
+            f"says {word} in its name where its folder {'/'.join(middle)}/ does not: move it to "
+            f"{'test/anomaly/' if word == 'anomaly' else 'test/normal/'} or rename it",
+        )
     return ClipName(clip, machine, ONLY_ID, split, label)
 
 
-def _read_csv(path: Path, folder: Path) -> list[ClipName]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
-            columns = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"dataset.csv: {path} cannot be read ({error}): correct the path or save it as UTF-8 CSV"
-        ) from None
-    if missing := [name for name in COLUMNS if name not in columns]:
-        raise InputError(
-            f"dataset.csv: {path} lacks the column(s) {', '.join(missing)}: its first line must name {', '.join(COLUMNS)}"
+def _parse_section(clip: str, machine: str, folders: str, name: str) -> ClipName:
+    match = SECTION.fullmatch(name)
+    # A label after the index would be taken for an attribute, and the clip for unlabelled.
+    if not match or (not match["label"] and LABEL_WORD.search(match["attributes"] or "")):
+        raise LayoutError(
+            clip,
+            "begins with section_ but does not fit section_<id>[_<source|target>][_<train|test>][_<normal|anomaly>]_<index>"
+            "[_<attributes>].wav, the names of DCASE 2021 to 2026: rename it",
         )
+    said = {key: _label(match[key]) for key in ("domain", "split", "label")}
+    for part in folders.split("/"):
+        if in_folder := SECTION_FOLDER.fullmatch(part):
+            for key, value in in_folder.groupdict().items():
+                if value and said[key] not in (None, value):
+                    raise ClipError(
+                        clip, f"says {said[key]} in its name and {value} in its folder: move it to another or rename it"
+                    )
+                said[key] = said[key] or value
+    in_folders = (s for s in SPLITS if any(s in part.split("_") for part in folders.split("/")))
+    split = said["split"] or ("train" if folders == "normal" else next(in_folders, "test"))
+    label = LABELS[said["label"]] if said["label"] else (0 if split == "train" else None)
+    return checked(ClipName(clip, machine, match["id"], split, label, said["domain"], match["attributes"] or None))
+
+
+def _label(text: str | None) -> str | None:
+    return text.casefold().replace("abnormal", "anomaly") if text else None
+
+
+def _warn_of_ids(clips: Iterable[ClipName]) -> None:
+    """Of ids that names state and this source does not read."""
+    ids = defaultdict(set)
+    for clip in clips:
+        if match := NAME.fullmatch(stem(clip.clip)):
+            ids[clip.machine_type].add(match["machine_id"])
+    for machine, named in ids.items():
+        if len(named) > 1:
+            log.warning(
+                "%s: its clips are named by several ids (%s), which source folder does not read: they count as one machine",
+                *(shown(machine), listing(sorted(named))),
+            )
+
+
+def _read_csv(path: Path, folder: Path, machines: Iterable[str] | None) -> list[ClipName]:
+    try:
+        rows = _rows(path)
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise InputError(
+            f"dataset.csv: {shown(path)} cannot be read ({error}): correct the path or save it as UTF-8 CSV"
+        ) from None
+    where = f"dataset.csv: {shown(path)}, "
     seen: set[str] = set()
 
     def parse_row(numbered: tuple[int, dict[str, str]]) -> ClipName:
         number, row = numbered
-        where = f"dataset.csv: {path}, row {number}"
-        if row["split"] not in SPLITS:
-            raise InputError(f"{where}: split is {row['split']!r}, it must be train or test: correct it")
-        if row["label"] not in LABELS:
-            raise InputError(f"{where}: label is {row['label']!r}, it must be normal, anomaly or empty: correct it")
-        if not row["machine"] or "/" in row["machine"]:
-            raise InputError(f"{where}: machine is {row['machine']!r}, it must be a name without slash: correct it")
-        if Path(row["file"]).suffix.lower() not in AUDIO_SUFFIXES or not (folder / row["file"]).is_file():
-            raise InputError(f"{where}: {folder / row['file']} is no WAV or FLAC file: correct the row or remove it")
-        if row["file"] in seen:
-            raise InputError(f"{where}: {row['file']} is listed twice: remove one of the rows")
-        seen.add(row["file"])
-        label = 0 if row["split"] == "train" and not row["label"] else LABELS[row["label"]]
+        machine, file = row["machine"], _file(folder, row["file"])
+        split, label = row["split"].casefold(), row["label"].casefold()
+        problem = None
+        if row[""]:
+            problem = f"has more cells than the first line has columns ({row['']!r}): quote the cell that has a separator in it"
+        elif split not in SPLITS:
+            problem = f"split is {row['split']!r}, it must be train or test: correct it"
+        elif label not in LABELS:
+            problem = f"label is {row['label']!r}, it must be normal, anomaly or empty: correct it"
+        elif not machine or "/" in machine:
+            problem = f"machine is {machine!r}, it must be a name without slash: correct it"
+        if problem:
+            raise ClipError(f"row {number}:", problem, where)
+        if not file:
+            wrong = "is no WAV or FLAC file: correct the row or remove it"
+            raise ClipError(f"row {number}: {folder / row['file']}", wrong, where)
+        if file in seen:
+            raise ClipError(f"row {number}: {file}", "is listed twice: remove one of the rows", where)
+        seen.add(file)
+        labelled = 0 if split == "train" and not label else LABELS[label]
         extra = (row.get("domain") or None, row.get("attributes") or None)
-        return checked(
-            ClipName(row["file"], row["machine"], row.get("machine_id") or ONLY_ID, row["split"], label, *extra)
-        )
+        return checked(ClipName(file, machine, row.get("machine_id") or ONLY_ID, split, labelled, *extra), where)
 
-    return read_names(enumerate(rows, 2), parse_row)
+    wanted = set(machines or ())
+    return read_names(((n, row) for n, row in rows if not wanted or row["machine"] in wanted), parse_row)
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """(number in the file, cells by column; under "" what is beyond the columns) of every row that is not blank."""
+    data = path.read_bytes()
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = data.decode("utf-16" if wide else "utf-8-sig")
+    first, header = [*re.split("[\r\n]+", text.lstrip("\r\n"), maxsplit=2), ""][:2]
+    stated = re.fullmatch(r'"?sep=(.)"?[,;\s]*', first, re.IGNORECASE)
+    header = header if stated else first
+
+    def names(separator: str) -> list[str]:
+        return [
+            cell.strip().casefold().replace(" ", "_") for cell in next(csv.reader([header], delimiter=separator), [])
+        ]
+
+    found = {separator: names(separator) for separator in (stated[1] if stated else SEPARATORS)}
+    separator = max(found, key=lambda s: (len({*COLUMNS} & {*found[s]}), len(found[s])))
+    columns = found[separator]
+    by = SEPARATORS.get(separator, repr(separator))
+    if missing := [name for name in COLUMNS if name not in columns]:
+        raise InputError(
+            f"dataset.csv: {shown(path)} lacks the column(s) {', '.join(missing)}: its first line must name "
+            f"{', '.join(COLUMNS)}, and it names, between {by}, {listing(columns) or 'nothing'}"
+        )
+    if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
+        raise InputError(
+            f"dataset.csv: {shown(path)} names the column(s) {listing(twice)} twice: rename one of the two"
+        )
+    rows = []
+    for number, cells in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator), 1):
+        cells = [cell.strip() for cell in cells]
+        if any(cells):
+            padded = cells + [""] * (len(columns) - len(cells))
+            beyond = ", ".join(filter(None, cells[len(columns) :]))
+            rows.append((number, dict(zip(columns, padded, strict=False)) | {"": beyond}))
+    return rows[2 if stated else 1 :]
+
+
+def _file(folder: Path, cell: str) -> str | None:
+    """The path under `folder` of the recording that a cell names, None where there is none; backslashes may separate folders."""
+    if os.path.splitext(cell)[1].lower() not in AUDIO_SUFFIXES:
+        return None
+    for name in (cell, cell.replace("\\", "/")) if "\\" in cell else (cell,):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            if os.path.isabs(name):
+                return os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
+            return PurePosixPath(name).as_posix() if "./" in name or "//" in name else name
+    return None

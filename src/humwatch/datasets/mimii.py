@@ -1,24 +1,26 @@
 """MIMII in its own layout: `[<snr>_dB_<type>/]<type>/id_<id>/{normal,abnormal}/<n>.wav`, 8 channels.
 
-Purohit et al. 2019 (https://arxiv.org/abs/1909.09347). The split is the paper's: as many normal test clips of a machine as
-there are abnormal ones, drawn at random; the other normal clips train.
+Its baseline unpacks the same into `min6dB/`, `0dB/` and `6dB/`. Purohit et al. 2019 (https://arxiv.org/abs/1909.09347). The
+split is the paper's: as many normal test clips of a machine as there are abnormal ones, drawn at random; the other normal
+clips train.
 """
 
 import hashlib
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from humwatch.datasets.directory import ClipName, audio_files, read_names
-from humwatch.errors import InputError
+from humwatch.datasets.directory import ClipName, LayoutError, audio_files, read_folder
+from humwatch.datasets.names import shown
 
 log = logging.getLogger("humwatch")
 
+LEVEL = r"(?P<minus>min|-)?(?P<snr>\d+)_?dB"  # of a folder: -6_dB_fan, min6dB
 LAYOUT = re.compile(
-    r"(?:(?P<snr>-?\d+_dB)_[^/]+/)?(?P<machine_type>[^/]+)/id_(?P<machine_id>[^/]+)/(?P<label>normal|abnormal)/[^/]+"
+    rf"(?:{LEVEL}(?:_[^/]+)?/)?(?P<machine_type>[^/]+)/id_(?P<machine_id>[^/]+)/(?P<label>normal|abnormal)/[^/]+"
 )
 LABELS = {"normal": 0, "abnormal": 1}
 
@@ -27,25 +29,41 @@ def find(folder: Path, dataset: Mapping[str, Any]) -> list[ClipName]:
     """All clips. A machine type that is there at several signal-to-noise ratios becomes one type for each: fan_-6_dB.
 
     dataset: `seed` of the draw. A clip's place in it is a hash of its name, so that new clips move few of the old ones.
+    machine_types: files that do not fit are refused only in folders of these.
     """
-    files = list(audio_files(folder))
+    files = audio_files(folder)
     levels = defaultdict(set)
     for file in files:
         if match := LAYOUT.fullmatch(file):
-            levels[match["machine_type"]].add(match["snr"])
+            levels[match["machine_type"]].add(_level(match))
+    several = {machine_type for machine_type, found in levels.items() if len(found) > 1}
+    if wanted := dataset.get("machine_types"):
+        files = [file for file in files if LAYOUT.fullmatch(file) or _may_be_of(wanted, file)]
+    clips = read_folder("mimii", folder, files, lambda file: parse(file, several))
+    return _split(clips, dataset.get("seed", 0))
 
-    def parse(file: str) -> ClipName:
-        match = LAYOUT.fullmatch(file)
-        if not match:
-            raise InputError(
-                f"{file} does not fit [<snr>_dB_<type>/]<type>/id_<id>/<normal|abnormal>/<n>.wav: rename or remove it"
-            )
-        machine_type = match["machine_type"]
-        if len(levels[machine_type]) > 1 and match["snr"]:
-            machine_type += f"_{match['snr']}"
-        return ClipName(file, machine_type, match["machine_id"], "test", LABELS[match["label"]])
 
-    return _split(read_names(files, parse), dataset.get("seed", 0))
+def parse(clip: str, several: Collection[str] = ()) -> ClipName:
+    """Read a clip's path relative to the data folder; LayoutError where it does not fit. several: types at several levels."""
+    match = LAYOUT.fullmatch(clip)
+    if not match:
+        raise LayoutError(
+            clip, "does not fit [<snr>_dB_<type>/]<type>/id_<id>/<normal|abnormal>/<n>.wav: rename or remove it"
+        )
+    machine_type, level = match["machine_type"], _level(match)
+    if machine_type in several and level:
+        machine_type += f"_{level}"
+    return ClipName(clip, machine_type, match["machine_id"], "test", LABELS[match["label"]])
+
+
+def _level(match: re.Match[str]) -> str | None:
+    return f"{'-' if match['minus'] else ''}{match['snr']}_dB" if match["snr"] else None
+
+
+def _may_be_of(machine_types: Iterable[str], file: str) -> bool:
+    """Whether a file that does not fit lies in a folder of one of these machine types."""
+    types = {re.sub(r"_-?\d+_dB$", "", machine_type) for machine_type in machine_types} | {*machine_types}
+    return any(re.sub(f"^{LEVEL}_", "", part) in types for part in file.split("/")[:-1])
 
 
 def _split(clips: list[ClipName], seed: int) -> list[ClipName]:
@@ -58,9 +76,12 @@ def _split(clips: list[ClipName], seed: int) -> list[ClipName]:
         if tested < len(abnormal):
             log.warning(
                 "%s id %s has %d normal and %d abnormal clips: half of the normal ones train, the published rule would leave %d",
-                *(machine_type, machine_id, len(normal), len(abnormal), max(len(normal) - len(abnormal), 0)),
+                *(shown(machine_type), shown(machine_id)),
+                *(len(normal), len(abnormal), max(len(normal) - len(abnormal), 0)),
             )
-        drawn = sorted(normal, key=lambda clip: hashlib.sha256(f"{seed} {clip.clip}".encode()).digest())
+        drawn = sorted(
+            normal, key=lambda clip: hashlib.sha256(f"{seed} {clip.clip}".encode(errors="surrogateescape")).digest()
+        )
         train.update(drawn[tested:])
     split = [clip._replace(split="train") if clip in train else clip for clip in clips]
     return sorted(split, key=lambda clip: (clip.machine_type, clip.split, clip.clip))

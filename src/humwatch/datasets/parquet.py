@@ -3,6 +3,7 @@
 Each file has the columns of the feature store (clip, machine_type, machine_id, split, label, frames).
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from humwatch.datasets.directory import SPLITS, ClipName
+from humwatch.datasets.names import shown
 from humwatch.errors import InputError
 
 COLUMNS = ("clip", "machine_type", "machine_id", "split", "label")
@@ -19,13 +21,13 @@ OPTIONAL = ("domain", "attributes")
 
 def find(folder: Path, dataset: Mapping[str, Any]) -> list[ClipName]:
     """The clips of every file, in the file's order; only the columns that describe clips are read."""
-    if not folder.is_dir():
-        raise InputError(f"dataset.path: {folder} is no folder: create it or correct the path")
+    if not os.path.isdir(folder):
+        raise InputError(f"dataset.path: {shown(folder)} is no folder: create it or correct the path")
     wanted = dataset.get("machine_types")
     return [
         clip
         for path in sorted(folder.glob("*.parquet"))
-        if not wanted or path.stem in wanted
+        if not path.name.startswith(".") and (not wanted or path.stem in wanted)
         for clip in read_clips(path)
     ]
 
@@ -36,24 +38,32 @@ def read_clips(path: Path) -> list[ClipName]:
         file = pq.ParquetFile(path)
         names = file.schema_arrow.names
         if missing := [name for name in (*COLUMNS, "frames") if name not in names]:
-            raise InputError(f"{path} lacks the column(s) {', '.join(missing)}: write it in the feature store's schema")
+            raise InputError(
+                f"{shown(path)} lacks the column(s) {', '.join(missing)}: write it in the feature store's schema"
+            )
         table = file.read(columns=[*COLUMNS, *(name for name in OPTIONAL if name in names)])
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path} cannot be read as Parquet ({error}): replace it") from None
-    clips = [ClipName(**row) for row in table.to_pylist()]
+        clips = [ClipName(**row) for row in table.to_pylist()]
+    except (OSError, UnicodeError, pa.ArrowException) as error:
+        raise InputError(f"{shown(path)} cannot be read as Parquet ({shown(error)}): replace it") from None
     seen: set[str] = set()
     for row, clip in enumerate(clips):
         problem = _problem(clip, path.stem, seen)
         if problem:
-            raise InputError(f"{path}, row {row}: {problem}: correct the file")
+            raise InputError(f"{shown(path)}, row {row}: {shown(problem)}: correct the file")
         seen.add(clip.clip)
-    return clips
+    # Labels may be stored as numbers of any type.
+    return [clip if clip.label is None else clip._replace(label=int(clip.label)) for clip in clips]
 
 
 def _problem(clip: ClipName, machine_type: str, seen: set[str]) -> str | None:
     for column in COLUMNS[:-1]:
         if not isinstance(getattr(clip, column), str):
             return f"{column} is {getattr(clip, column)!r}, it must be text"
+    for column in OPTIONAL:
+        if not isinstance(getattr(clip, column), str | None):
+            return f"{column} is {getattr(clip, column)!r}, it must be text or missing"
+    if not clip.clip.strip():
+        return f"clip is {clip.clip!r}, it must be a name"
     if clip.machine_type != machine_type:
         return f"machine_type is {clip.machine_type!r} where the file's name says {machine_type!r}"
     if clip.split not in SPLITS:
