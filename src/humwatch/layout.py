@@ -19,11 +19,11 @@ PERIODIC = re.compile(r"(.+?)\1{9,}")
 def slug(name: str) -> str:
     """The form of a name that is safe in paths, patterns and command lines; no two names share one.
 
-    ASCII letters, digits and `_.-~+` stay, other bytes of its UTF-8 become =XX, as a leading dot or dash does: the escapes of
+    ASCII letters, digits and `_.-~+` stay, other bytes of its UTF-8 become =XX, as a leading dot, dash or tilde does: the escapes of
     URLs, with a sign that Slurm does not replace in names of files. Names that are long or repeat themselves end in a checksum.
     """
     quoted = urllib.parse.quote(name, safe="+").replace("%", "=")
-    if quoted[:1] in (".", "-"):
+    if quoted[:1] in (".", "-", "~"):
         quoted = f"={ord(quoted[0]):02X}{quoted[1:]}"
     if len(quoted) > LONGEST or PERIODIC.search(quoted):
         quoted = f"{quoted[:20]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
