@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from humwatch import cli, clips, datasets
+from humwatch import audio, cli, clips, datasets
 from humwatch.errors import InputError
 from humwatch.files import replacing
 
@@ -15,7 +15,7 @@ def main(args: argparse.Namespace) -> None:
     names = datasets.recordings(wanted, folder).get((args.machine_type, args.split))
     if not names:
         raise InputError(f"{folder} has no {args.split} clips of {args.machine_type}: add some")
-    sample_rate = args.sample_rate or (clips.sample_rate_of(args.sample_rate_of) if args.sample_rate_of else None)
+    sample_rate = args.sample_rate or (audio.sample_rate_of(args.sample_rate_of) if args.sample_rate_of else None)
     table = clips.table(folder, names, sample_rate, args.threads)
     with replacing(args.out) as temporary:
         table.to_parquet(temporary, index=False)
