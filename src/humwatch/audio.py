@@ -253,6 +253,17 @@ class _Layout:
 
 
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+NAMES = {
+    b"fmt ",
+    b"fact",
+    b"data",
+    b"LIST",
+    b"bext",
+    b"cue ",
+    b"id3 ",
+    b"COMM",
+    b"SSND",
+}  # of chunks that are often there
 RIFF = _Layout()
 CHUNKED = {
     b"RIFF": RIFF,
@@ -281,7 +292,8 @@ def _chunks(data: bytes, layout: _Layout, place: int) -> Iterator[_Chunk]:
         end = start + size
         place = end + -end % layout.align
         # Some writers forget the byte that pads an odd chunk: the name of the next one tells.
-        if place == end + 1 and _printable(data[end : place + 3]) and not _printable(data[place : place + 4]):
+        at_end, padded = data[end : end + 4], data[place : place + 4]
+        if place == end + 1 and (at_end in NAMES or (_printable(at_end) and not _printable(padded))):
             place = end
         yield _Chunk(name, start, size, place)
         if size < 0:
