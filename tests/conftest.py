@@ -2,6 +2,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: threads would fight for the cores
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -100,6 +101,14 @@ class Project:
             return {}
         jobs = {line.split()[0]: int(line.split()[1]) for line in stats[1].splitlines()}
         return {rule: count for rule, count in jobs.items() if rule != "all"}
+
+
+def load_script(name: str):
+    """A script of the workflow as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"workflow/scripts/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def tiny_config(**sections) -> dict:

@@ -75,7 +75,7 @@ def other_rate(path):
 BROKEN = {
     truncated: "is truncated (1000 bytes are missing at its end)",
     zero_bytes: "is empty (0 bytes)",
-    text_file: "cannot be read as WAV or FLAC",
+    text_file: "is a text file, not a recording",
     not_a_number: "NaN or infinite",
     other_rate: "has 8000 Hz, the data set has 16000 Hz",
 }

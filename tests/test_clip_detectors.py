@@ -131,6 +131,48 @@ def test_no_validation_clips(name):
     assert all(np.isfinite(values).all() for values in detector.score(toy(MACHINES, 5, 2)).values())
 
 
+def alike(kind, clips, machines, energies=False) -> Features:
+    """Clips that are all the same: copies of one, silence, or a constant."""
+    made = toy(machines, clips, 0, energies=energies)
+    copies = np.tile(made.clip(0), (len(made), 1))
+    level = {"silent": 0.0 if energies else -156.5, "constant": 1e-4 if energies else -40.0}
+    values = copies if kind == "copies" else np.full_like(copies, level[kind])
+    return Features(values, made.starts, made.clips, made.parameters)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("energies", [False, True])
+@pytest.mark.parametrize("kind", ["copies", "silent", "constant"])
+@pytest.mark.parametrize(
+    ("name", "hyperparameters"),
+    [(name, {}) for name in SMALL] + [("mahalanobis", {"shrinkage": "held_out"}), ("gmm", {"regularisation": "paper"})],
+)
+def test_training_clips_that_are_all_alike_give_finite_scores(name, hyperparameters, kind, energies):
+    for clips, held_out in ((1, 0), (2, 1), (6, 2)):
+        train = alike(kind, clips, MACHINES[:2], energies)
+        validation = alike(kind, max(held_out, 1), MACHINES[:2], energies).select(
+            np.full(2 * max(held_out, 1), held_out > 0)
+        )
+        detector = detector_class(name)(**SMALL[name] | hyperparameters)
+        detector.fit(train, validation, FitContext(epochs=1))
+        for scores in (detector.score(train), detector.score(toy(MACHINES[:2], 3, 2, energies=energies))):
+            assert all(np.isfinite(values).all() for values in scores.values())
+
+
+@pytest.mark.parametrize("kind", ["copies", "silent"])
+def test_what_differs_from_copies_is_anomalous(kind):
+    train, other = alike(kind, 6, MACHINES[:1]), toy(MACHINES[:1], 5, 2, label=1)
+    for name in ("mahalanobis", "knn", "gmm"):
+        detector = fitted_on(name, train)
+        assert detector.score(other)["score"].min() > detector.score(train)["score"].max() + 1
+
+
+def fitted_on(name, train):
+    detector = detector_class(name)(**SMALL[name])
+    detector.fit(train, train.select(np.zeros(len(train), bool)), FitContext())
+    return detector
+
+
 @every
 def test_a_constant_bin_that_changes_is_an_anomaly(name):
     train, normal, anomalous = toy(MACHINES, 60, 0), toy(MACHINES, 10, 2), toy(MACHINES, 10, 2)

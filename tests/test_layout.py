@@ -9,8 +9,9 @@ from conftest import ROOT
 from humwatch.layout import Scope, readable, slug
 
 NAMES = [
-    "slider", "fan_-6_dB", "00", "a.b", "..", ".", "-pump", ".hidden", "", "a'$(touch x)'b", "Bob's pump", "pump {3}", "<results>",
-    "line 1/left", "../../x", "a%2Fb", "a=2Fb", "=2D", "Größe", "x\ny", "日本語", "a" * 30, "a" * 200, "ab" * 100, "ß" * 200, "~root",
+    "slider", "fan_-6_dB", "00", "a.b", "..", ".", "-pump", ".hidden", "", "a'$(touch x)'b", "Bob's pump", "pump {3}",
+    "<results>", "line 1/left", "../../x", "a%2Fb", "a=2Fb", "=2D", "Größe", "x\ny", "日本語", "a" * 30, "a" * 200,
+    "ab" * 100, "ß" * 200, "~root",
 ]  # fmt: skip
 
 

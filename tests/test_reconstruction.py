@@ -1,6 +1,7 @@
 """Autoencoder and IDNN: the published networks, and what they have in common."""
 
 import itertools
+import logging
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from test_vae import toy_features
 
-from humwatch.detectors import autoencoder, base, idnn
+from humwatch.detectors import autoencoder, base, idnn, vae
 from humwatch.errors import InputError
 
 SMALL = {
@@ -72,6 +73,42 @@ def test_milestones_equal_a_straight_run(module, tmp_path):
     chained, straight = fit(5, base.load(tmp_path, to_train=True)), fit(5)
     for name, array in straight.state().items():
         assert chained.state()[name].tobytes() == array.tobytes(), name
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("module", [autoencoder, idnn, vae])
+@pytest.mark.parametrize("kind", ["copies", "silent", "energies"])
+@pytest.mark.parametrize("clips", [1, 4])
+def test_training_clips_that_are_all_alike_give_finite_scores(module, kind, clips):
+    train = toy_features(clips)
+    train.values[:] = -156.5 if kind == "silent" else train.values[0]
+    if kind == "energies":
+        train.values[:] = 0
+    small = SMALL.get(module, {"hidden": [16], "latent": 2, "batch_size": 32})
+    detector = module.Detector(**small, transform="log" if kind == "energies" else "decibel")
+    detector.fit(train, train.select(np.arange(clips) > 0), base.FitContext(epochs=1))
+    assert not detector.diverged
+    for features in (train, toy_features(3, seed=1)):
+        assert all(np.isfinite(values).all() for values in detector.score(features).values())
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.5, True), (0.02, True), (0.005, False), (0, False)])
+@pytest.mark.parametrize("level", [60, -120])
+def test_features_beyond_the_range_are_warned_of_once(share, warned, level, caplog):
+    train = toy_features(10)
+    train.values[:] = np.random.default_rng(0).uniform(-80, 20, train.values.shape)
+    beyond = np.zeros(train.values.size, bool)
+    beyond[: round(share * beyond.size)] = True
+    train.values.reshape(-1)[beyond] = level
+    detector = autoencoder.Detector(**SMALL[autoencoder])
+    with caplog.at_level(logging.WARNING):
+        for epochs in (1, 2):
+            detector.fit(train, train.select(np.zeros(10, bool)), base.FitContext(epochs=epochs))
+    assert (
+        caplog.text.count("% of the training features' values lie outside clip_low to clip_high (-90 to 24 dB)")
+        == warned
+    )
+    assert f"{100 * beyond.mean():.1f} %" in caplog.text or not warned
 
 
 @pytest.mark.parametrize("window", [2, 4])

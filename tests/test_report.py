@@ -144,6 +144,15 @@ def test_page_refers_to_nothing_outside_itself(page):
     assert "@import" not in text
 
 
+def test_odd_recordings_are_counted():
+    made = report([])
+    made.clips["quality"] = pd.array(["silent", None, "clipped; lossy (MP3)", "silent; <b>", None, None], "string")
+    told = re.search(r"Worth a look \(column quality of clips.parquet\): (.*?)\.</p>", render(made))[1]
+    assert sorted(told.split(", ")) == ["1 &lt;b&gt;", "1 clipped", "1 lossy (MP3)", "2 silent"]
+    made.clips["quality"] = pd.array([None] * 6, "string")
+    assert "Worth a look" not in render(made)
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_page_in_chromium(page, width):
     page.with_name("probed.html").write_text(page.read_text().replace("</body>", f"{PROBE}</body>"))

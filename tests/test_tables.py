@@ -112,6 +112,25 @@ def test_unlabelled_set_has_a_note_and_no_auc(tmp_path):
     assert table["auc"].isna().all() and (table["note"] == tables.NOTE_UNLABELLED).all()
 
 
+def test_clips_without_a_finite_score_are_named(tmp_path):
+    scores = score_file(tmp_path / "a.parquet")
+    scores["label"] = pd.array([0, 1] * 60, "Int8")
+    first, other = scores["clip"][[3, 70]]
+    for lost, notes in (
+        ([3], [f"no finite score of {first}: look at the recording, or remove it", ""]),
+        ([3, 7, 70], [f"no finite score of {first} and 1 more: ", f"no finite score of {other}: "]),
+        (slice(None), ["diverged: no clip has a finite score"] * 2),
+    ):
+        scores["mean"] = np.arange(120.0)
+        scores.loc[lost, "mean"] = np.nan
+        scores.to_parquet(tmp_path / "a.parquet", index=False)
+        table, _ = tables.measure([trial()], {"vae_seed-0/5": [tmp_path / "a.parquet"]}, models(tmp_path), 50, 0)
+        of_ids = table.set_index("machine_id").loc[["00", "02"]]
+        for note, expected in zip(of_ids["note"], notes, strict=True):
+            assert note.startswith(expected) and bool(note) == bool(expected)
+        assert (of_ids["auc"].notna() == (of_ids["note"] == "")).all()
+
+
 def test_summary_over_seeds(tmp_path):
     files = {}
     for seed in range(3):

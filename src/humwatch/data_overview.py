@@ -12,6 +12,7 @@ are still to be fetched or generated.
 
 import argparse
 import hashlib
+import os
 import zlib
 from collections.abc import Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ import pandas as pd
 import soundfile
 import yaml
 
-from humwatch import datasets
+from humwatch import audio, datasets, parquet
 from humwatch.config import validate
 from humwatch.datasets import dcase2020
 from humwatch.datasets.directory import ClipName
@@ -95,10 +96,17 @@ def read_seconds(folder: Path, clips: Iterable[ClipName]) -> dict[str, float | N
     """Length of each clip in s, from its header; None where it cannot be read."""
 
     def one(clip: ClipName) -> float | None:
+        path = folder / clip.clip
         try:
-            return soundfile.info(folder / clip.clip).duration
+            if length := soundfile.info(os.fsencode(path)).duration:
+                return length
         except (soundfile.LibsndfileError, OSError):
+            pass  # what libsndfile cannot open may be readable all the same, as may be what states no length
+        try:
+            recording = audio.decode(path, audio.load(path))
+        except InputError:
             return None
+        return len(recording.samples) / recording.sample_rate
 
     clips = list(clips)
     with ThreadPoolExecutor(THREADS) as pool:
@@ -134,7 +142,7 @@ def checksum_lines(dataset: dict[str, Any], folder: Path, clips: list[ClipName])
     known = Path("results", dataset["name"], "clips.parquet")
     lines = []
     if known.exists():
-        table = pd.read_parquet(known, columns=["clip", "sha256"]).set_index("clip")["sha256"]
+        table = parquet.read(known).set_index("clip")["sha256"]
         lines.append(
             _compared(known, {clip.clip: sha for clip, (sha, _) in zip(clips, read, strict=True)}, dict(table))
         )

@@ -19,8 +19,8 @@ PERIODIC = re.compile(r"(.+?)\1{9,}")
 def slug(name: str) -> str:
     """The form of a name that is safe in paths, patterns and command lines; no two names share one.
 
-    ASCII letters, digits and `_.-~+` stay, other bytes of its UTF-8 become =XX, as a leading dot, dash or tilde does: the escapes of
-    URLs, with a sign that Slurm does not replace in names of files. Names that are long or repeat themselves end in a checksum.
+    ASCII letters, digits and `_.-~+` stay, other bytes of its UTF-8 become =XX, as a leading dot, dash or tilde does: the escapes
+    of URLs, with a sign that Slurm does not replace in names of files. Long or periodic names end in a checksum.
     """
     quoted = urllib.parse.quote(name, safe="+").replace("%", "=")
     if quoted[:1] in (".", "-", "~"):

@@ -4,6 +4,7 @@
 flipped or mixed with another is refused.
 """
 
+import csv
 import hashlib
 import io
 import json
@@ -63,7 +64,8 @@ def arrays(folder: Path, name: str) -> dict[str, np.ndarray]:
 
 def log(folder: Path) -> pd.DataFrame:
     """A row per epoch: epoch, train_loss, val_loss, seconds. Empty for detectors without epochs."""
-    table = pd.read_csv(io.BytesIO(_checked(folder, LOG)))
+    text = _checked(folder, LOG).decode(errors="replace")
+    table = pd.read_csv(io.StringIO(text), quoting=csv.QUOTE_NONE)  # seconds may hold anything: they have no checksum
     return table.assign(seconds=pd.to_numeric(table["seconds"], errors="coerce"))
 
 
@@ -82,7 +84,8 @@ def _checked(folder: Path, name: str) -> bytes:
 def _checksum(name: str, data: bytes) -> str:
     """Of a file; of a log without its last column, the seconds, which differ from run to run."""
     if name == LOG:
-        data = b"\n".join(line.rpartition(b",")[0] for line in data.split(b"\n"))
+        header, *rows = data.split(b"\n")
+        data = b"\n".join([header, *(row.rpartition(b",")[0] for row in rows)])
     return hashlib.sha256(data).hexdigest()
 
 

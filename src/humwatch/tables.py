@@ -211,6 +211,7 @@ def _measured(
     clips = {
         "score": scores[score].to_numpy(float),
         "label": scores["label"].to_numpy(float, na_value=np.nan),
+        "clip": scores["clip"].to_numpy(object),
         "machine_id": scores["machine_id"].to_numpy(object),
         "domain": scores["domain"].fillna("").to_numpy(object) if "domain" in scores else np.full(len(scores), ""),
     }
@@ -229,7 +230,7 @@ def _rows(clips: Mapping[str, np.ndarray], samples: int, seed: int) -> Iterable[
     ids, draws = [], []
     for machine_id in sorted(set(clips["machine_id"])):
         own = clips["machine_id"] == machine_id
-        row, drawn = _measure(clips["label"][own], clips["score"][own], samples, seed)
+        row, drawn = _measure(clips["clip"][own], clips["label"][own], clips["score"][own], samples, seed)
         ids.append({"machine_id": machine_id, **row})
         if np.isfinite(row["auc"]):
             draws.append(drawn)
@@ -247,20 +248,25 @@ def _rows(clips: Mapping[str, np.ndarray], samples: int, seed: int) -> Iterable[
     }
     for name, column in (("pooled", "score"), ("pooled_standardised", "standardised")):
         if column in clips:
-            yield {"machine_id": name, **_measure(clips["label"], clips[column], samples, seed)[0]}
+            yield {"machine_id": name, **_measure(clips["clip"], clips["label"], clips[column], samples, seed)[0]}
 
 
-def _measure(labels: np.ndarray, scores: np.ndarray, samples: int, seed: int) -> tuple[dict[str, Any], np.ndarray]:
+def _measure(
+    names: np.ndarray, labels: np.ndarray, scores: np.ndarray, samples: int, seed: int
+) -> tuple[dict[str, Any], np.ndarray]:
     """Measures of one set of clips, over those with a label (NaN: none), and the bootstrap's AUCs."""
     labelled = np.isfinite(labels)
-    labels, scores = labels[labelled].astype(int), scores[labelled]
+    names, labels, scores = names[labelled], labels[labelled].astype(int), scores[labelled]
     drawn = bootstrap_auc(labels, scores, samples, seed)
     low, high = interval(drawn)
     note = ""
     if len(labels) == 0:
         note = NOTE_UNLABELLED
-    elif not np.isfinite(scores).all():
-        note = "diverged: training ended in a loss that is not finite"
+    elif len(lost := names[~np.isfinite(scores)]):
+        others = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        note = f"no finite score of {lost[0]}{others}: look at the recording, or remove it"
+        if len(lost) == len(scores):
+            note = "diverged: no clip has a finite score"
     elif labels.min() == labels.max():
         note = "only one of normal and anomaly in the test clips"
     row = {

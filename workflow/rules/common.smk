@@ -136,10 +136,6 @@ def clip_list(machine_type, split):
 CLIP_LISTS = {key: clip_list(*key) for key in RECORDINGS if key in MACHINES}
 
 
-# Until merged: the first training clip's rate.
-RATE = None
-
-
 def recordings_of(wildcards):
     """What the clips of one machine type and split are made by, or the list of them."""
     if dataset["source"] == "demo":
@@ -162,7 +158,16 @@ def sample_rate(wildcards):
     """Hz that every clip must have; 0 where no clip says."""
     if dataset["source"] in datasets.MADE:
         return 16000
-    return dataset["sample_rate"] or RATE or 0
+    return dataset["sample_rate"] or common_sample_rate()
+
+
+@lru_cache
+def common_sample_rate():
+    """What most training clips have; 0 where none can be read, whose own checks say why."""
+    from humwatch import audio  # soundfile takes time to load
+
+    clips = [clip for (_, split), names in sorted(RECORDINGS.items()) if split == "train" for clip in names]
+    return audio.common_sample_rate([f"{FOLDER}/{clip.clip}" for clip in clips]) or 0
 
 
 def features_named(imported):

@@ -13,7 +13,9 @@ def main(args: argparse.Namespace) -> None:
         return  # the run had another target
     rows = [] if args.unmeasured else read(summary)
     if not rows:
-        print("\nNothing was measured: the data set has no test clips of a machine that is trained. The models are trained;")
+        print(
+            "\nNothing was measured: the data set has no test clips of a machine that is trained. The models are trained;"
+        )
         print("add test clips, normal and anomalous ones, and run again: config/README.md has each source's layout")
         print(f"\nModels: {args.results / 'models'}")
         return

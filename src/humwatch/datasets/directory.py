@@ -17,7 +17,7 @@ from humwatch.errors import InputError
 
 log = logging.getLogger("humwatch")
 
-AUDIO_SUFFIXES = {".wav", ".flac"}
+AUDIO_SUFFIXES = {".wav", ".flac", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".mp3", ".ogg", ".oga", ".opus"}
 SPLITS = ("train", "test")
 NAME = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<machine_id>[^_]+)_(?P<index>[^.]+)")
 LABELS = {"normal": 0, "anomaly": 1, None: None}

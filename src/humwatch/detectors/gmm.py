@@ -75,13 +75,14 @@ class Detector(PerMachineDetector):
         """Of one machine and one r: vectors (clips, bins)."""
         standardise = Standardiser.fit(vectors)
         x = standardise(vectors)
+        distinct = len(np.unique(x, axis=0))
         regularisation = REGULARISATION
-        if len(x) == 1:
+        if distinct == 1:
             regularisation = 1.0
         elif one_of("regularisation", self.hyperparameters.regularisation, REGULARISATIONS) == "ledoit_wolf":
             shrinkage = min(ledoit_wolf_shrinkage(x, assume_centered=True), 0.5)
             regularisation = max(REGULARISATION, shrinkage / (1 - shrinkage))
-        components = min(self.hyperparameters.components, len(x))
+        components = min(self.hyperparameters.components, distinct)
         x = x if len(x) > 1 else np.repeat(x, 2, axis=0)  # scikit-learn wants two
         mixture = GaussianMixture(
             components, tol=TOLERANCE, max_iter=ITERATIONS, reg_covar=regularisation, random_state=seed

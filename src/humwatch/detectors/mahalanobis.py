@@ -45,8 +45,10 @@ def gaussian(vectors: np.ndarray, shrinkage: str = "ledoit_wolf", seed: int = 0)
     standardise = Standardiser.fit(vectors)
     x = standardise(vectors)
     choice = one_of("shrinkage", shrinkage, ("ledoit_wolf", "held_out"))
-    if len(x) < FOLDS:
-        chosen = 1.0  # so few clips know nothing of correlations
+    if x.std(axis=0).max() < 0.5:  # 1 in each dimension that changes at all
+        x = np.zeros_like(x)  # not rounding errors, that would be blown up
+    if len(x) < FOLDS or not x.any():
+        chosen = 1.0  # so few clips, or copies of one, know nothing of correlations
     elif choice == "ledoit_wolf":
         chosen = ledoit_wolf_shrinkage(x, assume_centered=True)
     else:

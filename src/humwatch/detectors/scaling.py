@@ -17,6 +17,8 @@ log = logging.getLogger("humwatch")
 FLOOR_QUANTILE = 1e-3
 LIMIT = 5.0  # standard deviations from the mean that become 0 and 1
 BATCH = 1024
+ROWS = 65_536  # frames that are looked at a time
+OUTSIDE = 0.01  # share of values beyond the range that is worth a warning; of real recordings none are
 SMALLEST_STD = 0.01  # of the range [0, 1], about 1 dB: what hardly ever moves is not blown up
 
 
@@ -34,8 +36,22 @@ class Decibel(nn.Module):
         self.low, self.high = low, high
 
     def fit(self, train: Features) -> None:
-        if len(train) and (span := float(np.ptp(train.values))) < 1:
-            log.warning("the training features span only %.3g dB: if they are energies, set transform to log", span)
+        """Learns nothing; warns where the range does not suit the training features."""
+        if not len(train):
+            return
+        low, high = float(train.values.min()), float(train.values.max())
+        if high - low < 1:
+            log.warning(
+                "the training features span only %.3g dB: if they are energies, set transform to log", high - low
+            )
+        blocks = (train.values[first : first + ROWS] for first in range(0, len(train.values), ROWS))
+        share = sum(np.count_nonzero((b < self.low) | (b > self.high)) for b in blocks) / train.values.size
+        if share > OUTSIDE:
+            log.warning(
+                "%.1f %% of the training features' values lie outside clip_low to clip_high (%g to %g dB), where all sound the "
+                "same to this detector: they span %.0f to %.0f dB, so check the recordings' scale or set clip_low and clip_high",
+                *(100 * share, self.low, self.high, low, high),
+            )
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         return (windows - self.low).div_(self.high - self.low).clamp_(0, 1)

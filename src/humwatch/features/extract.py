@@ -63,9 +63,14 @@ def _frames(
         except InputError as error:
             return error
         try:
-            return feature(samples, sample_rate)
+            frames = feature(samples, sample_rate)
         except InputError as error:
             return InputError(f"{folder / clip}: {error}")
+        if not np.isfinite(frames).all():
+            return InputError(
+                f"{folder / clip}: its features are NaN or infinite somewhere: check its samples and the feature's parameters"
+            )
+        return frames
 
     problems = []
     with ThreadPoolExecutor(threads) as pool:
