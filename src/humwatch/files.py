@@ -35,6 +35,14 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def write_if_changed(path: Path, text: str) -> None:
+    """Write a text, unless the file holds it already: what only depends on the file's time of change then stays as it is."""
+    data = text.encode()
+    if not path.exists() or path.read_bytes() != data:
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files that killed processes have left below `folder`, and folders of interim states that are empty."""
     for path in [*folder.rglob(".*.tmp")]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from humwatch.datasets.directory import ClipName
 from humwatch.errors import InputError
-from humwatch.files import replacing
+from humwatch.files import write_if_changed
 
 Seen = tuple[int, int]  # size in bytes, time of the last change in ns
 
@@ -32,10 +32,7 @@ def update(path: Path, folder: Path, clips: Iterable[ClipName], table: Path) -> 
             if checksums.get(clip.clip) == _sha256(folder / clip.clip):
                 seen = before
         lines.append(json.dumps([*clip, *(seen or ("cannot be opened",))]) + "\n")
-    text = "".join(lines)
-    if not path.exists() or path.read_text() != text:
-        with replacing(path) as temporary:
-            temporary.write_text(text)
+    write_if_changed(path, "".join(lines))
     return path
 
 

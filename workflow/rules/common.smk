@@ -105,9 +105,7 @@ def code(script, *modules):
     imported = imported_files(roots, ROOT / "src")
     lines = "".join(f"{files.sha256(file)}  {file}\n" for file in imported)
     listed = Path(".snakemake/code", "+".join([script, *modules]).replace(os.sep, ".") + ".txt")
-    if not listed.exists() or listed.read_text() != lines:
-        with files.replacing(listed) as temporary:
-            temporary.write_text(lines)
+    files.write_if_changed(listed, lines)
     return [imported[0], str(listed)]
 
 
