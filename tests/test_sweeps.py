@@ -9,10 +9,10 @@ from sklearn.metrics import roc_auc_score
 from test_vae import toy_features
 
 from humwatch import selection, tables, trials
-from humwatch.config import validate
+from humwatch.config import read_schema, validate
 from humwatch.errors import InputError
 
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+SCHEMA = read_schema()
 
 
 def expand(**sections):

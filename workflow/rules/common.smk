@@ -9,7 +9,6 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
 from snakemake.logging import logger
 
 # A large plan is millions of objects that stay: looking for garbage among them took an eighth of its time.
@@ -19,13 +18,13 @@ ROOT = Path(os.path.relpath(workflow.basedir))
 sys.path.insert(0, str(ROOT / "src"))
 
 from humwatch import datasets, plan, trials
-from humwatch.config import validate
+from humwatch.config import SCHEMA as SCHEMA_FILE, read_schema, validate
 from humwatch.errors import InputError
 from humwatch.files import replacing
 from humwatch.locking import hold_lock
 from humwatch.imports import imported_files
 
-SCHEMA = str(ROOT / "workflow/schemas/config.schema.yaml")
+SCHEMA = os.path.relpath(SCHEMA_FILE)
 SCRIPTS = str(ROOT / "workflow/scripts")
 
 
@@ -53,8 +52,9 @@ def imported_features():
 
 # Bad configuration or data: its sentences, without a traceback.
 try:
-    schema = yaml.safe_load(Path(SCHEMA).read_text())
+    schema = read_schema()
     config = validate(config, schema)
+    plan.check_device(config["device"])
     dataset = config["dataset"]
     SWEEPS = trials.sweeps(config, schema)
     ENSEMBLES = trials.ensembles(config, schema)
