@@ -57,7 +57,7 @@ def test_more_specific_wins():
         ({"sweeps": {"a": {"lerning_rate": [1]}}}, "sweeps.a.lerning_rate is unknown (did you mean learning_rate?)"),
         ({"sweeps": {"a": {"seed": []}}}, "sweeps.a.seed is empty"),
         ({"sweeps": {"a": {"epochs": [0, 5]}}}, "sweeps.a.epochs.0 is 0, it must be a whole number and at least 1"),
-        ({"sweeps": {"a": {"augmentation": ["masks"]}}}, "trial.augmentation is 'masks', it must be one of none"),
+        ({"sweeps": {"a": {"augmentation": ["masks"]}}}, "sweeps.a.augmentation is 'masks', it must be one of none"),
         ({"trial": {"feature": "mfcc"}}, "trial.feature is 'mfcc', it must be one of logmel"),
         ({"trial": {"learning_rate": "1e-3"}}, "YAML reads it as text: write 0.001"),
         ({"sweeps": {"a": {}}}, "sweeps.a is empty"),
@@ -244,5 +244,7 @@ def test_scores_that_follow_a_pattern():
         return [t.parameters["score"] for t in trials.sweeps(validate(config, SCHEMA), SCHEMA)["s"]]
 
     assert scores("score", "r_0.95") == ["score", "r_0.95"]
-    with pytest.raises(InputError, match="score is 'mean', for gmm it must be text like"):
+    with pytest.raises(
+        InputError, match=r"sweeps\.s\.score is 'mean', for gmm it must be score, or r_0\.95 and the like"
+    ):
         scores("mean")

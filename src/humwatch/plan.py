@@ -151,7 +151,7 @@ def check_device(device: str) -> None:
     """InputError where a configuration asks for a GPU that the installed torch cannot use."""
     if device == "cuda" and not has_cuda():
         raise InputError(
-            f"config: device is 'cuda', but torch {version('torch')} is built without CUDA: set auto or cpu, or install another torch"
+            f"config: device is 'cuda', but torch {version('torch')} is built without CUDA: set auto or cpu, or install another"
         )
 
 

@@ -29,7 +29,7 @@ def frame_shape(
 def network_weights(parameters: Mapping[str, Any], bins: int) -> int | None:
     """Weights of the network that a detector trains on windows, biases left out; None where it does not."""
     layers = _layers(parameters, bins)
-    return layers and sum(a * b for a, b in itertools.pairwise(layers))
+    return None if layers is None else sum(a * b for a, b in itertools.pairwise(layers))
 
 
 def feature_bytes(feature: Mapping[str, Any], sample_rate: int, seconds: float) -> float:
@@ -52,7 +52,9 @@ def trial_bytes(parameters: Mapping[str, Any], frames: int, bins: int) -> float:
     if detector == "knn":
         return 24 * CLIPS * vector
     if detector == "gmm":
-        return 4 * 8 * len(parameters["r"]) * parameters["components"] * bins**2 + 24 * CLIPS * len(parameters["r"]) * bins
+        return (
+            4 * 8 * len(parameters["r"]) * parameters["components"] * bins**2 + 24 * CLIPS * len(parameters["r"]) * bins
+        )
     if detector == "id_classifier":
         members, embedding = parameters["members"], parameters["embedding"]
         head = MACHINES * parameters["subclusters"] * embedding
