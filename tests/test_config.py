@@ -254,7 +254,7 @@ def test_every_number_has_its_limits():
         ({"trial": {"learning_rate": math.nan}}, "config: trial.learning_rate is nan, it must be a finite number"),
         ({"sweeps": {"a": {"learning_rate": [0.1, math.inf]}}}, "config: sweeps.a.learning_rate.1 is inf, it must be a finite"),
         ({"validation": {"fraction": math.nan}}, "config: validation.fraction is nan, it must be a finite number"),
-        ({"validation": {"fraction": 0}}, "config: validation.fraction is 0, it must be a number and at most 0.5 and above 0"),
+        ({"validation": {"fraction": 0}}, "config: validation.fraction is 0, it must be a number and above 0 and at most 0.5"),
         ({"validation": math.nan}, "config: validation is nan"),
         ({"trial": {"epochs": "5"}}, "whole number and at least 1 and at most 100000 (YAML reads it as text: write 5)"),
         ({"trial": {"epochs": "5.5"}}, "config: trial.epochs is '5.5', it must be a whole number"),
@@ -335,6 +335,7 @@ def test_every_number_has_its_limits():
         ({"dataset": {"name": "x", "source": "demo", "size": {"train": 0, "test_normal": 1, "test_anomaly": 1}}},
          "config: dataset.size.train is 0, it must be a whole number and at least 1"),
         ({"trial": {"detector": "vae\n"}}, "config: trial.detector is 'vae\\n', with a control character in it: remove that"),
+        ({"dataset": {"name": "x", "source": "demo", "machine_ids": ["00", "00"]}}, "it must be a list and without repetitions"),
         ({"device": "cuda:0"}, "config: device is 'cuda:0', it must be one of auto, cpu, cuda"),
     ],
 )  # fmt: skip

@@ -631,12 +631,13 @@ def _as_list(value: Any) -> list[Any]:
 def _allowed(schema: Schema) -> Iterator[str]:
     words = {
         "minimum": "at least {}",
-        "maximum": "at most {}",
         "exclusiveMinimum": "above {}",
+        "maximum": "at most {}",
         "exclusiveMaximum": "below {}",
         "minLength": "not empty",
         "maxLength": "at most {} characters long",
         "maxItems": "of at most {} values",
+        "uniqueItems": "without repetitions",
         "const": "{!r}",
     }
     if "enum" in schema:

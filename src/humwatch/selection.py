@@ -36,6 +36,7 @@ def cut_paste(features: Features, copies: int = PSEUDO_COPIES) -> Features:
         wide = rng.integers(max(bins // 8, 1), max(bins // 4, 1) + 1)
         source = rng.integers(0, len(clip) - tall + 1), rng.integers(0, bins - wide + 1)
         places = int(len(clip) - tall + 1)
+        target: tuple
         if bins > 1:
             target = rng.integers(0, places), (source[1] + rng.integers(wide, bins - wide + 1)) % (bins - wide + 1)
         else:  # there are no other bins: to other frames, where there are any
