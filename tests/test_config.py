@@ -22,6 +22,7 @@ from humwatch import __main__, config, plan, selection, sizes, trials
 from humwatch.config import check_files, read, read_schema, validate
 from humwatch.detectors import base
 from humwatch.errors import InputError
+from humwatch.features.logmel import LogMel
 from humwatch.features.store import Features
 
 SCHEMA = read_schema()
@@ -344,6 +345,13 @@ def test_what_is_refused(config, sentence):
         check(DEMO | config)
     else:
         assert sentence in refused(DEMO | config)
+
+
+@pytest.mark.parametrize("band", [{"fmin": 4000}, {"fmax": 4001}, {"fmin": 3000, "fmax": 3000}])
+def test_bands_of_clips_whose_rate_is_found_later(band):
+    with pytest.raises(InputError, match="must rise, up to 4000 Hz, half the sample rate"):
+        LogMel(**band).parameters(8000)
+    LogMel().parameters(8000)
 
 
 @pytest.mark.parametrize("name", [".", "..", "-x", ".x", "a/b", "a b", "a\n", "", "x" * 101, "ü", 5, True, None])
