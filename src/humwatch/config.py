@@ -616,6 +616,12 @@ def _hint(error: Any) -> str:
         return f" (YAML reads it as text: write {shown(int(number) if 'integer' in types else number)})"
     if isinstance(value, (bool, int, float)) and "string" in types:
         return " (YAML reads it as something else: put it in quotes)"
+    if (
+        types == ["array"]
+        and error.absolute_path[0] in ("sweeps", "ensembles")
+        and isinstance(error.absolute_path[-1], int)
+    ):
+        return " (each value of a sweep is a list of its own: [[400, 400], [100]])"
     name = next((str(part) for part in reversed(error.absolute_path) if not isinstance(part, int)), "")
     if name == "detector" and isinstance(value, str) and value.isidentifier():
         file = detector_file(value)
@@ -636,6 +642,7 @@ def _allowed(schema: Schema) -> Iterator[str]:
         "exclusiveMaximum": "below {}",
         "minLength": "not empty",
         "maxLength": "at most {} characters long",
+        "minItems": "not empty",
         "maxItems": "of at most {} values",
         "uniqueItems": "without repetitions",
         "const": "{!r}",
