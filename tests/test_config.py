@@ -322,7 +322,7 @@ def test_every_number_has_its_limits():
         ({"sweeps": {"a" * 101: {"seed": 0}}}, "at most 100 characters long"),
         ({"sweeps": {"a": {"seed": "5"}}}, "config: sweeps.a.seed.0 is '5'"),
         ({"trial": {"hidden": []}}, "config: trial.hidden is [], for vae it must be a list and not empty and of at most 100"),
-        ({"sweeps": {"a": {"hidden": [9]}}}, "sweeps.a.hidden.0 is 9, it must be a list and of at most 100 values (each value of a"),
+        ({"sweeps": {"a": {"hidden": [9]}}}, "sweeps.a.hidden.0 is 9, it must be a list and of at most 100 values (each"),
         ({"sweeps": {"a": []}}, "config: sweeps.a is [], it must be a mapping"),
         ({"sweeps": [{"seed": 1}]}, "config: sweeps is [{'seed': 1}], it must be a mapping"),
         ({"ensembles": {"e": {"seed": 1}}}, "config: ensembles.e is {'seed': 1}, it must be a list"),
