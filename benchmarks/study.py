@@ -17,7 +17,7 @@ import yaml
 from common import ROOT, parser, run, write
 from training import measure
 
-from humwatch.config import validate
+from humwatch.config import read_schema, validate
 from humwatch.plan import Study
 
 FULL = {
@@ -38,7 +38,7 @@ def study(share: float, recipe: str) -> dict:
 
 def training_windows(config: dict) -> tuple[int, int]:
     """Windows that are trained in all, and the number of jobs."""
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    schema = read_schema()
     planned = Study(validate(config, schema), schema)
     steps = [training for chain in planned.chains for training in chain]
     part = 5 if config["trial"]["recipe"] == "fast" else 1

@@ -19,10 +19,9 @@ import pandas as pd
 import yaml
 
 from humwatch import models, parquet, trials
-from humwatch.config import validate
+from humwatch.config import SCHEMA, read_schema, validate
 
 ROOT = Path(__file__).parents[1]
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 IDS, CLIPS = ("00", "02", "04"), 40
 
 
@@ -57,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
             if quiet:
                 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 
-        schema = yaml.safe_load(SCHEMA.read_text())
+        schema = read_schema()
         checked = validate(config, schema)
         rng = np.random.default_rng(0)
         for trial in trials.sweeps(checked, schema)["many"]:

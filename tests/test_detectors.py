@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from conftest import ROOT, Project, tiny_config
+from conftest import Project, tiny_config
 
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+from humwatch.config import read_schema
+
+SCHEMA = read_schema()
 DETECTORS = sorted(SCHEMA["$defs"]["detectors"])
 
 

@@ -9,11 +9,10 @@ import pytest
 import scipy.signal
 import scipy.stats
 import soundfile
-import yaml
-from conftest import ROOT, write_recordings
+from conftest import write_recordings
 
 from humwatch import clips, datasets
-from humwatch.config import validate
+from humwatch.config import read_schema, validate
 from humwatch.errors import InputError
 from humwatch.features import store
 from humwatch.features.extract import SOURCES, extract
@@ -21,7 +20,7 @@ from humwatch.features.modspec import ModSpec
 from humwatch.features.waveform import Waveform
 from humwatch.progress import Progress
 
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+SCHEMA = read_schema()
 
 
 def modulated_sine(frequency, modulation, seconds=4.0, rate=16000, amplitude=0.1, depth=0.5):
@@ -175,7 +174,6 @@ def test_schema_agrees_with_the_features():
     """Names and defaults of the schema are those of the code."""
     parameters = SCHEMA["$defs"]["features"]
     assert {*parameters} == {*SOURCES, "parquet"}
-    assert {*SCHEMA["properties"]["features"]["additionalProperties"]["properties"]["source"]["enum"]} == {*parameters}
     for source, feature in SOURCES.items():
         stated = {name: parameter["default"] for name, parameter in parameters[source].items()}
         assert stated == dataclasses.asdict(feature()), source

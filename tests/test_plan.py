@@ -12,10 +12,10 @@ import yaml
 from conftest import ROOT
 
 from humwatch import __main__, plan
-from humwatch.config import validate
+from humwatch.config import read_schema, validate
 from humwatch.detectors import base
 
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+SCHEMA = read_schema()
 
 
 def study(config: dict) -> plan.Study:

@@ -21,16 +21,14 @@ from typing import Any
 
 import pandas as pd
 import soundfile
-import yaml
 
 from humwatch import audio, datasets, parquet
-from humwatch.config import validate
+from humwatch.config import read, read_schema, validate
 from humwatch.datasets import dcase2020
 from humwatch.datasets.directory import ClipName
 from humwatch.datasets.names import listing
 from humwatch.errors import InputError
 
-SCHEMA = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
 THREADS = 4
 LABELS = {0: "normal", 1: "anomaly"}
 
@@ -68,14 +66,7 @@ def main(args: argparse.Namespace) -> None:
 
 def read_dataset(configfile: Path) -> dict[str, Any]:
     """The dataset section of a configuration, checked and with its defaults."""
-    try:
-        config = yaml.safe_load(configfile.read_text())
-        schema = yaml.safe_load(SCHEMA.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"the configuration cannot be read ({error}): correct --configfile") from None
-    if not isinstance(config, dict):
-        raise InputError(f"{configfile} holds no configuration: see config/README.md")
-    return validate(config, schema)["dataset"]
+    return validate(read([configfile]), read_schema())["dataset"]
 
 
 def archive_table(dataset: dict[str, Any], checksums: bool) -> pd.DataFrame:

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from humwatch.errors import InputError
+
 
 def imported_files(roots: Iterable[str | Path], source: Path) -> list[str]:
     """`roots`, then every file below `source` that they import, directly or not, sorted.
@@ -25,7 +27,11 @@ def imported_files(roots: Iterable[str | Path], source: Path) -> list[str]:
 @cache
 def _imported_names(path: Path) -> list[str]:
     names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError) as error:  # of NUL bytes, and of what is not UTF-8
+        raise InputError(f"{path} is no Python ({error}): correct it") from None
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

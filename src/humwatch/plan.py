@@ -11,7 +11,7 @@ import heapq
 import importlib
 import itertools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,19 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from humwatch import datasets, trials
-from humwatch.config import validate
+from humwatch.config import read, read_schema, validate
 from humwatch.errors import InputError
 from humwatch.features.store import MAPPED_ABOVE
+from humwatch.sizes import frame_shape, network_weights
 
 # Measured on one core of an AMD EPYC server with torch 2.13 (docs/cluster.md says how), as CPU time and peak memory.
 STAGE_MB = {"train": 600, "score": 550, "features": 400}  # peak memory of a stage's process; a training's frames apart
 SNAKEMAKE_MB = 300  # the two Snakemakes, one in the other, that a cluster job runs in
 HELD = 1.2  # what a training holds of its clips, over the size of their frames: these, and numbers of windows
 START_SECONDS = 3.0  # Python, the libraries, the first batch
-CLIP_SECONDS = {"logmel": 0.0025, "modspec": 0.010, "waveform": 0.002}  # of a ten-second clip, read and written
+# Of a ten-second clip, read and written; of a feature that is not here as if it were the slowest.
+CLIP_SECONDS = defaultdict(lambda: 0.010, {"logmel": 0.0025, "modspec": 0.010, "waveform": 0.002, "parquet": 0.002})
 CHECK_SECONDS, DEMO_SECONDS = 0.001, 0.03  # a clip, opened and checked; a clip, generated
 WINDOW_SECONDS = 10e-6  # to gather and scale a window
 FLOPS = 73e9  # in matrix products: 2 per weight and window forward, 4 backward
@@ -44,26 +45,25 @@ GPU_STEP_SECONDS = 1e-3
 GPU_FLOPS = 10e12
 CUDA_MB = 2500  # what CUDA takes of the host's memory
 
-SAMPLE_RATE, SECONDS = 16000, 10  # of clips of which nothing is known yet
 UNKNOWN = {"train": 1000, "test": 500}  # clips of a machine id whose number is not published
 SHORT_SECONDS = 300  # trainings shorter than this share a cluster job
 SHARING = 4
-SCHEMA = Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--configfile", type=Path, default=Path("config/config.yaml"), help="default: config/config.yaml"
+        "--configfile",
+        type=Path,
+        nargs="+",
+        default=[Path("config/config.yaml")],
+        help="later files override earlier ones; default: config/config.yaml",
     )
     parser.add_argument("--gpus", type=int, nargs="+", default=[1, 8, 64], help="numbers of GPUs, default: 1 8 64")
 
 
 def main(args: argparse.Namespace) -> None:
-    try:
-        schema = yaml.safe_load(SCHEMA.read_text())
-        config = validate(yaml.safe_load(args.configfile.read_text()), schema)
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"the configuration cannot be read ({error}): correct --configfile") from None
+    schema = read_schema()
+    config = validate(read(args.configfile), schema)
     if min(args.gpus) < 1:
         raise InputError(f"--gpus is {min(args.gpus)}, it must be at least 1: without GPUs, see the CPU core hours")
     study = Study(config, schema)
@@ -122,27 +122,6 @@ def minutes(seconds: float) -> int:
     return 5 + math.ceil(2 * seconds / 60)
 
 
-def network_weights(parameters: Mapping[str, Any], bins: int) -> int | None:
-    """Weights of the network that a detector trains on windows, biases left out; None where it does not."""
-    inputs = parameters.get("window", 1) * bins
-    sizes = {
-        "vae": lambda p: [inputs, *p["hidden"], p["latent"], *p["hidden"][::-1], inputs],
-        "autoencoder": lambda p: [inputs, *p["hidden"], p["bottleneck"], *p["hidden"][::-1], inputs],
-        "idnn": lambda p: [inputs - bins, *p["hidden"], bins],
-    }.get(parameters["detector"])
-    return sizes and sum(a * b for a, b in itertools.pairwise(sizes(parameters)))
-
-
-def frame_shape(feature: Mapping[str, Any], sample_rate: int = SAMPLE_RATE) -> tuple[int, int]:
-    """Frames of a ten-second clip and values per frame; of imported features as if they were log-mel."""
-    samples = SECONDS * sample_rate
-    if feature["source"] == "modspec":
-        return feature["modulation_bands"], feature["bands"]
-    if feature["source"] == "waveform":
-        return samples // feature["hop_length"], feature["hop_length"]
-    return 1 + samples // feature.get("hop_length", 512), feature.get("n_mels", 128)
-
-
 def clip_counts(dataset: Mapping[str, Any], found: datasets.Recordings, known: datasets.Machines) -> Counter:
     """(machine type, split, machine id) -> clips. found: `datasets.recordings`, known: `datasets.machines`."""
     counts: Counter = Counter()
@@ -166,6 +145,14 @@ def clip_counts(dataset: Mapping[str, Any], found: datasets.Recordings, known: d
 def has_cuda() -> bool:
     """Whether the installed torch can use a GPU; without importing it, which takes seconds."""
     return not version("torch").endswith("+cpu")
+
+
+def check_device(device: str) -> None:
+    """InputError where a configuration asks for a GPU that the installed torch cannot use."""
+    if device == "cuda" and not has_cuda():
+        raise InputError(
+            f"config: device is 'cuda', but torch {version('torch')} is built without CUDA: set auto or cpu, or install another"
+        )
 
 
 class Study:
@@ -252,7 +239,7 @@ class Study:
     def _features_seconds(self) -> float:
         clips = sum(self.clips.values())
         sources = [self.config["features"][name]["source"] for name in {t.parameters["feature"] for t in self.trials}]
-        return sum(clips * CLIP_SECONDS.get(source, 0.002) for source in sources)
+        return sum(clips * CLIP_SECONDS[source] for source in sources)
 
     def _scores_seconds(self) -> float:
         seconds = 0.0

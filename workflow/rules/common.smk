@@ -7,7 +7,6 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
 from snakemake.logging import logger
 
 # A large plan is millions of objects that stay: looking for garbage among them took an eighth of its time.
@@ -17,13 +16,13 @@ ROOT = Path(os.path.relpath(workflow.basedir))
 sys.path.insert(0, str(ROOT / "src"))
 
 from humwatch import datasets, files, listing, plan, trials
-from humwatch.config import check_files, validate
+from humwatch.config import SCHEMA as SCHEMA_FILE, check_files, read_schema, validate
 from humwatch.errors import InputError
 from humwatch.imports import imported_files
 from humwatch.layout import CHECKSUMS, FIGURES, Scope, slug
 from humwatch.locking import hold_lock, try_lock
 
-SCHEMA = str(ROOT / "workflow/schemas/config.schema.yaml")
+SCHEMA = os.path.relpath(SCHEMA_FILE)
 SCRIPTS = str(ROOT / "workflow/scripts")
 
 
@@ -49,11 +48,17 @@ def imported_features():
     return folders
 
 
-# Bad configuration or data: its sentences, and nothing else.
+def refuse(error):
+    """End with the sentences for bad configuration, data or code, and nothing else."""
+    logger.error(str(error))
+    sys.exit(1)
+
+
 try:
     check_files(workflow.configfiles)
-    schema = yaml.safe_load(Path(SCHEMA).read_text())
+    schema = read_schema()
     config = validate(config, schema)
+    plan.check_device(config["device"])
     dataset = config["dataset"]
     SWEEPS = trials.sweeps(config, schema)
     ENSEMBLES = trials.ensembles(config, schema)
@@ -62,8 +67,7 @@ try:
     MACHINES = datasets.machines(dataset, RECORDINGS)
     IMPORTED = imported_features()
 except InputError as error:
-    logger.error(str(error))
-    sys.exit(1)
+    refuse(error)
 
 if dataset["source"] == "dcase2020":
     from humwatch.datasets import dcase2020
@@ -102,7 +106,10 @@ def code(script, *modules):
     Editing one of them changes the list and so reruns the rule. Each file as an input would make large plans twice as slow.
     """
     roots = [f"{SCRIPTS}/{script}.py", *(f"{ROOT}/src/humwatch/{m}.py" for m in modules)]
-    imported = imported_files(roots, ROOT / "src")
+    try:
+        imported = imported_files(roots, ROOT / "src")
+    except InputError as error:
+        refuse(error)
     lines = "".join(f"{files.sha256(file)}  {file}\n" for file in imported)
     listed = Path(".snakemake/code", "+".join([script, *modules]).replace(os.sep, ".") + ".txt")
     files.write_if_changed(listed, lines)

@@ -85,7 +85,7 @@ class Detector(PerMachineDetector):
         components = min(self.hyperparameters.components, distinct)
         x = x if len(x) > 1 else np.repeat(x, 2, axis=0)  # scikit-learn wants two
         mixture = GaussianMixture(
-            components, tol=TOLERANCE, max_iter=ITERATIONS, reg_covar=regularisation, random_state=seed
+            components, tol=TOLERANCE, max_iter=ITERATIONS, reg_covar=regularisation, random_state=seed % 2**32
         ).fit(x)
         return {
             "mean": standardise.mean,

@@ -12,6 +12,8 @@ import librosa
 import numpy as np
 import scipy.fft
 
+from humwatch.errors import InputError
+
 MEL_BLOCKS = 8
 FRAMES_AT_ONCE = 64  # stays in the processor's cache; whole clips cost three times as much, most of it in page faults
 
@@ -36,7 +38,13 @@ class LogMel:
         return self.n_mels
 
     def parameters(self, sample_rate: int) -> dict[str, Any]:
-        """What a file of these features states about itself."""
+        """What a file of these features states about itself. Raises InputError where the band is not one."""
+        fmax = self.fmax or sample_rate / 2
+        if not self.fmin < fmax <= sample_rate / 2:
+            raise InputError(
+                f"logmel: fmin {self.fmin:g} Hz and fmax {fmax:g} Hz must rise, up to {sample_rate / 2:g} Hz, half the sample "
+                "rate: correct them"
+            )
         return {"source": "logmel", "sample_rate": sample_rate, **asdict(self)}
 
     def __call__(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
