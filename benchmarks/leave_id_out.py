@@ -54,7 +54,7 @@ def measure(detector: Detector, held_out: Features, strange: Features, seed: int
 
 
 def main(args: argparse.Namespace) -> None:
-    features = store.read(args.features)
+    features = store.read(args.features, foreign=True)
     hyperparameters = {"members": args.members, "mixup": args.mixup, "subclusters": args.subclusters}
     rows = []
     for seed, round_number in itertools.product(args.seeds, range(args.rounds)):

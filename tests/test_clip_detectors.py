@@ -383,7 +383,7 @@ def test_real_machines(name, machine_type, floor):
     path = Path(DATA) / "dcase2020_dev_modspec" / f"{machine_type}.parquet"
     if not path.exists():
         pytest.skip(f"HUMWATCH_DATA holds no dcase2020_dev_modspec/{machine_type}.parquet")
-    clips = store.read([path])
+    clips = store.read([path], foreign=True)
     train, test = (clips.select((clips.clips["split"] == split).to_numpy()) for split in ("train", "test"))
     held_out = split_validation(train.clips, 0.1, 0)
     detector = detector_class(name)()

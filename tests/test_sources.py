@@ -484,7 +484,7 @@ def test_folder_with_domains_from_recordings_to_tables(tmp_path):
     project.run()
     clips = pd.read_parquet(project.results / "clips.parquet")
     assert set(clips["domain"].dropna()) == {"source", "target"} and "speed_3" in set(clips["attributes"].dropna())
-    (scores,) = (pd.read_parquet(path) for path in project.results.glob("scores/Pump 3/*/*.parquet"))
+    (scores,) = (pd.read_parquet(path) for path in project.results.glob("scores/Pump=203/*/*.parquet"))
     rows = auc_rows(project).set_index(["domain", "machine_id"])["auc"]
     assert {domain for domain, _ in rows.index} == {"", "source", "target"}
     for domain, expected in (("", scores), ("source", scores[(scores["domain"] == "source") | (scores["label"] == 1)])):

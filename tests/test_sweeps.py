@@ -101,7 +101,7 @@ def test_milestone_added(finished, tmp_path):
     project.configure(project.config | {"sweeps": {"rates": rates}})
     assert project.planned() == {"train": 4, "score": 4, "tables": 1, "figures": 1, "report": 1}
     done = project.run("--dry-run", "--printshellcmds", "--quiet", "host")
-    assert (done.stdout + done.stderr).count("--continue-from results/tiny/models/slider/vae_") == 4
+    assert (done.stdout + done.stderr).count("--continue-from=results/tiny/models/slider/vae_") == 4
 
 
 def test_sweep_tables_of_a_run(finished):

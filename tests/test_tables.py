@@ -123,7 +123,7 @@ def test_clips_without_a_finite_score_are_named(tmp_path):
     ):
         scores["mean"] = np.arange(120.0)
         scores.loc[lost, "mean"] = np.nan
-        scores.to_parquet(tmp_path / "a.parquet", index=False)
+        parquet.write(scores, tmp_path / "a.parquet")
         table, _ = tables.measure([trial()], {"vae_seed-0/5": [tmp_path / "a.parquet"]}, models(tmp_path), 50, 0)
         of_ids = table.set_index("machine_id").loc[["00", "02"]]
         for note, expected in zip(of_ids["note"], notes, strict=True):
