@@ -199,6 +199,43 @@ def small_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
+def test_no_byte_left(recordings, tmp_path, small_disk):
+    """On a disk that is full to the last byte, which holds the log too: the sentence, once, and nothing else."""
+    (small_disk / "demo/slider/train").mkdir(parents=True)
+    with pytest.raises(OSError), open(small_disk / "filler", "wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+    log = ["--log", small_disk / "logs/job.log"]
+    dataset = json.dumps({"source": "directory", "path": str(recordings)})
+    stages = {
+        "clips": [
+            "--dataset",
+            dataset,
+            "--machine-type",
+            "slider",
+            "--split",
+            "train",
+            "--out",
+            small_disk / "clips.parquet",
+        ],
+        "demo": [
+            "--folder",
+            small_disk / "demo",
+            "--split",
+            "train",
+            "--size",
+            "small",
+            "--manifest",
+            small_disk / "train.txt",
+        ],
+    }
+    for name, arguments in stages.items():
+        for more in ([], log):
+            said = script(name, *arguments, *more)
+            assert "the disk is full" in said and len(said.strip().splitlines()) == 1, said
+    assert not [path for path in small_disk.rglob("*") if path.suffix in (".tmp", ".wav", ".parquet")]
+
+
 def test_full_disk(recordings, tmp_path, small_disk):
     table = tmp_path / "clips.parquet"
     clips(recordings, "train", table, ok=True)

@@ -4,6 +4,7 @@ import argparse
 import errno
 import hashlib
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -39,16 +40,23 @@ def run(stage: Callable[[argparse.Namespace], None], arguments: argparse.Namespa
     except InputError as error:
         for line in str(error).splitlines():
             log.error(line)
-    except MemoryError as error:
-        log.error("there is not enough memory (%s): use smaller parameters or a machine with more", error)
+    except BrokenPipeError:  # whoever read the output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         log.error("interrupted: the next run goes on from here")
         sys.exit(INTERRUPTED)
     except Exception as error:
         if is_full_disk(error):
             log.error("the disk is full (%s): free some space and run again, nothing finished is lost", error)
+        elif isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+            log.error(
+                "there is not enough memory (%s): use smaller parameters or a machine with more", _first_line(error)
+            )
+        elif isinstance(error, OSError) and error.filename:
+            log.error("%s cannot be read or written (%s): correct that and run again", error.filename, error.strerror)
+            _log_traceback(error, to_screen=False)
         else:
-            _log_bug(error, arguments.log)
+            _log_bug(error)
     else:
         return
     sys.exit(1)
@@ -68,17 +76,25 @@ def code_checksum() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
 
 
-def _log_bug(error: Exception, path: Path | None) -> None:
+def _log_bug(error: Exception) -> None:
     """A mistake in code: where, in one line; the traceback goes to the log file, or follows where there is none."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-    said = f"{type(error).__name__}: {error}".splitlines()[0]
-    log.error(
-        "%s, line %d failed (%s): a mistake in this code, not in your input", own[-1].filename, own[-1].lineno, said
-    )
+    where = f"{own[-1].filename}, line {own[-1].lineno}"
+    log.error("%s failed (%s): a mistake in this code, not in your input", where, _first_line(error))
+    _log_traceback(error, to_screen=True)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _log_traceback(error: Exception, to_screen: bool) -> None:
+    """To the log file; to_screen: to the screen where there is none."""
     text = "".join(traceback.format_exception(error))
-    files = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.FileHandler)]
-    for handler in files or logging.getLogger().handlers:
+    handlers = logging.getLogger().handlers
+    files = [handler for handler in handlers if isinstance(handler, logging.FileHandler)]
+    for handler in files or (handlers if to_screen else []):
         handler.handle(logging.makeLogRecord({"msg": text, "levelno": logging.DEBUG, "levelname": "DEBUG"}))
 
 

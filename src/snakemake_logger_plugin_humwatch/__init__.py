@@ -23,6 +23,7 @@ FAILED = "At least one job did not complete successfully."
 # What the sentences at the end say better, or what says nothing to a reader.
 LEFT_OUT = ("Exiting because a job execution failed", "Cannot restore ", "At least one job did not complete")
 EXIT = re.compile(r"(returned non-zero exit status (?P<status>\d+)|died with <Signals\.(?P<signal>\w+))")
+OS_ERROR = re.compile(r"\[Errno \d+\] (?P<reason>[^:\n]+): '(?P<path>[^'\n]+)'")
 LINES_PER_JOB = 20
 
 
@@ -37,7 +38,7 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         settings: Any = self.common_settings
-        self.failed: list[tuple[str, list[Path]]] = []  # rule and log files of each failed job
+        self.failed: dict[int, tuple[str, list[Path]]] = {}  # rule and log files of each failed job
         self.ends: list[str] = []  # how their processes ended
         self.default = DefaultFilter(
             settings.quiet, settings.debug_dag, settings.verbose, settings.dryrun, settings.printshellcmds
@@ -50,8 +51,10 @@ class LogHandler(LogHandlerBase):
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
-        if event == LogEvent.JOB_ERROR:
-            self.failed.append((getattr(record, "rule_name", "job"), [Path(p) for p in getattr(record, "log", [])]))
+        for job in [vars(record)] if event == LogEvent.JOB_ERROR else getattr(record, "job_error_info", []):
+            self.failed[job["jobid"]] = job["rule_name"], [Path(path) for path in job["log"]]
+        if event == LogEvent.JOB_FINISHED:
+            self.failed.pop(vars(record)["job_id"], None)  # a later try was better
         if not self.default.filter(record):
             return
         if self.verbose:
@@ -75,15 +78,19 @@ class LogHandler(LogHandlerBase):
             return "\n".join(self._summary())
         if any(sign in text for sign in FULL_DISK):
             return "the disk is full: free some space and run again, nothing finished is lost"
+        if match := OS_ERROR.search(text):
+            return f"{match['path']} cannot be read or written ({match['reason']}): correct that and run again"
         if problem := _configuration_problem(sys.argv):
             return problem
         return text
 
     def _summary(self) -> Iterator[str]:
         yield f"{len(self.failed)} job(s) failed; nothing that is finished is lost, and the next run goes on from there:"
-        for rule, logs in self.failed:
+        for rule, logs in self.failed.values():
             errors = [line for path in logs for line in _errors_of(path)]
-            yield from errors[:LINES_PER_JOB] or [f"{rule}: it ended without a word ({', '.join(self.ends)})"]
+            yield from errors[:LINES_PER_JOB] or [
+                f"{rule}: it ended without a word ({', '.join(dict.fromkeys(self.ends))})"
+            ]
             if len(errors) > LINES_PER_JOB:
                 yield f"... and {len(errors) - LINES_PER_JOB} more"
             if logs:

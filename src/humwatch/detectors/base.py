@@ -96,11 +96,16 @@ class BaseDetector(ABC):
 def detector_class(name: str) -> type[BaseDetector]:
     """The class in detectors/<name>.py."""
     try:
-        return importlib.import_module(f"humwatch.detectors.{name}").Detector
+        module = importlib.import_module(f"humwatch.detectors.{name}")
     except ModuleNotFoundError as error:
         if error.name != f"humwatch.detectors.{name}":
             raise
         raise InputError(f"trial.detector is {name!r}: there is no src/humwatch/detectors/{name}.py") from None
+    except SyntaxError as error:
+        raise InputError(f"{error.filename}, line {error.lineno}: {error.msg}: correct the detector's code") from None
+    if not hasattr(module, "Detector"):
+        raise InputError(f"{module.__file__} has no class Detector: name the detector's class so")
+    return module.Detector
 
 
 def load(folder: Path, to_train: bool = False) -> BaseDetector:
