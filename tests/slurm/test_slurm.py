@@ -24,7 +24,7 @@ SLURM = Path(os.environ.get("HUMWATCH_SLURM", "/tmp/humwatch-slurm"))
 CONFIG = tiny_config(trial={"hidden": [16], "latent": 2, "epochs": 200, "recipe": "report"}) | {
     "sweeps": {"seeds": {"seed": [0, 1, 2, 3]}}
 }
-TABLES = ["tables/auc.csv", "tables/summary.csv"]
+TABLES = ["tables/auc.csv", "tables/summary.csv", "tables/sweeps/seeds.csv"]
 
 
 def answer(*command: str) -> str:
@@ -121,10 +121,6 @@ def test_tables_are_those_of_a_local_run(disturbed, local):
     project = disturbed[0]
     for table in TABLES:
         assert (project.results / table).read_bytes() == (local.results / table).read_bytes()
-    sweeps = [
-        pd.read_csv(p.results / "tables/sweeps/seeds.csv").drop(columns="seconds_per_epoch") for p in (project, local)
-    ]
-    pd.testing.assert_frame_equal(*sweeps)
     assert (project.results / "report.html").exists()
 
 

@@ -137,8 +137,8 @@ def clip_list(machine_type, split):
     return str(listing.update(path, Path(FOLDER), RECORDINGS[machine_type, split], table))
 
 
-# Before jobs are asked for, as with code.
-CLIP_LISTS = {key: clip_list(*key) for key in RECORDINGS if key in MACHINES}
+# Before jobs are asked for, as with code. Features from elsewhere come without recordings.
+CLIP_LISTS = {key: clip_list(*key) for key in RECORDINGS if key in MACHINES and dataset["source"] != "parquet"}
 
 
 def recordings_of(wildcards):
@@ -194,12 +194,12 @@ SCOPE = {scope.name: scope for kind in ("machine_type", "machine_id", "all") for
 
 
 def features_of_scope(split):
-    def files(wildcards):
+    def feature_files(wildcards):
         feature = MODELS[wildcards.trial].parameters["feature"]
         heard = [slug(t) for t in machine_types(split) if SCOPE[wildcards.scope].hears(t)]
         return [f"{R}/features/{feature}/{t}/{split}.parquet" for t in heard]
 
-    return files
+    return feature_files
 
 
 def scopes_of_type(trial, machine_type):

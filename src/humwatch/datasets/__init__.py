@@ -27,6 +27,8 @@ def data_folder(dataset: Mapping[str, Any]) -> str:
     if dataset["source"] == "demo":
         return f"results/{dataset['name']}/recordings"
     if dataset["source"] == "dcase2020":
+        if set("{}<>") & set(dataset["data_folder"]):  # rules write there: the path is part of Snakemake's patterns
+            raise InputError(f"config: dataset.data_folder is {dataset['data_folder']!r}: choose one without {{ }} < >")
         return dataset["data_folder"]
     if "path" in dataset:
         return dataset["path"]
