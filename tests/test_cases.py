@@ -12,7 +12,7 @@ from conftest import Project, tiny_config, write_clip, write_recordings
 
 from humwatch.layout import slug
 
-MACHINES = ["a'$(touch PWNED)'b & \"c\"; touch PWNED", "-pump {3} <y> #1, 50 % Größe $x$", "3"]
+MACHINES = ["-a'$(touch PWNED)'b & \"c\"; {3} <y> #1, 50 % Größe $x$", "3"]
 FILE = "{x} <z>'s $(touch PWNED) %20 ü.wav"
 
 
@@ -66,7 +66,7 @@ def test_hostile_names_stay_within_their_folders(hostile):
 
 def test_the_report_shows_hostile_names_as_they_are(hostile):
     page = (hostile.results / "report.html").read_text()
-    assert "$(touch PWNED)" in page and "-pump {3} &lt;y&gt; #1, 50 % Größe $x$" in page and "<y>" not in page
+    assert "$(touch PWNED)" in page and "; {3} &lt;y&gt; #1, 50 % Größe $x$" in page and "<y>" not in page
     assert any("$x$" in path.read_text() for path in (hostile.results / "figures").rglob("*.svg"))
 
 
@@ -75,7 +75,7 @@ def test_nothing_to_do_after_hostile_names(hostile):
 
 
 def test_recordings_of_one_name_are_told_apart(hostile):
-    scope = slug(MACHINES[2])
+    scope = slug(MACHINES[1])
     (path,) = (hostile.results / f"submission/{scope}").glob("vae*/epochs-1/submission.csv")
     names = pd.read_csv(path)["file_name"].tolist()
     assert names == [f"3/test/{label}/{n}.wav" for label in ("anomaly", "normal") for n in range(2)]
