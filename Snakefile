@@ -34,4 +34,10 @@ rule all:
     input:
         f"{R}/clips.parquet",
         TRAINED,
-        expand([*rules.tables.output, *rules.report.output], dataset=dataset["name"]) if SCORES else [],
+        MEASURED,
+        expand(
+            [*rules.tables.output, rules.figures.output.listed, *rules.report.output],
+            dataset=dataset["name"],
+        )
+        if SCORES
+        else [],

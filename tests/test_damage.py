@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from conftest import Project, load_script
 from humwatch import files, models, parquet
 from humwatch.errors import InputError
 from humwatch.features import store
+from humwatch.locking import alone
 
 FLIPS = 300
 train_script = load_script("train")
@@ -135,10 +137,16 @@ def test_checksums_are_those_of_sha256sum(tmp_path):
     assert done.returncode == 0 and "sweeps/a.csv: OK" in done.stdout
     assert files.damaged(listing) == []
     paths[1].write_text("other\n")
-    assert files.damaged(listing) == [paths[1]] and files.is_damaged(paths[1], listing)
+    assert files.damaged(listing) == [paths[1], listing] and files.is_damaged(paths[1], listing)
     assert not files.is_damaged(paths[0], listing)
     (tmp_path / "new.csv").write_text("")
     assert files.is_damaged(tmp_path / "new.csv", listing)  # nobody vouches for it
+    paths[1].unlink()
+    assert files.damaged(listing) == [listing]
+    whole = listing.read_bytes()
+    for damage in (b"", b"# 2 files\n", whole[:-30], whole.replace(b"auc", b"abc"), b"\xff" + whole, whole * 2):
+        listing.write_bytes(damage)
+        assert files.damaged(listing) == [listing] and files.is_damaged(paths[0], listing)
 
 
 def test_leftovers(tmp_path):
@@ -146,26 +154,34 @@ def test_leftovers(tmp_path):
         temporary.write_text("whole")
     (tmp_path / "interim/b/c").mkdir(parents=True)
     dead = tmp_path / f".x.parquet.{files.HOST}.4194304.tmp"  # no process has so high a number
+    free, held = tmp_path / ".epochs-5.lock", tmp_path / ".epochs-20.lock"
+    free.touch()
+    old = time.time() - 1000
+    os.utime(tmp_path / "interim/b/c", (old, old))
+    os.utime(tmp_path / "interim/b", (old, old))
     elsewhere = tmp_path / ".x.parquet.other-host.1.tmp"
     mine = tmp_path / f".x.parquet.{files.HOST}.{os.getpid()}.tmp"
     for path in (dead, elsewhere, mine):
         path.write_text("half")
-    files.remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(
-        [elsewhere.name, mine.name, "interim", "a", "x.txt"]
-    )
+    with alone(held, "training"):
+        files.remove_leftovers(tmp_path)
+        assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(
+            [elsewhere.name, mine.name, held.name, "interim", "a", "x.txt"]
+        )
+
+
+def write_features(path, ids):
+    rng = np.random.default_rng(0)
+    clips = pd.DataFrame({"clip": [f"{i}.wav" for i in range(6)], "machine_type": "fan", "machine_id": ids})
+    clips = clips.assign(split="train", label=pd.array([0] * 6, "Int8"), sha256="ab")
+    frames = [rng.normal(-40, 5, (20, 16)).astype(np.float32) for _ in range(6)]
+    store.write(path, clips, frames, 16, {"source": "x"}, "s")
+    return path
 
 
 @pytest.fixture
 def features(tmp_path):
-    rng = np.random.default_rng(0)
-    clips = pd.DataFrame(
-        {"clip": [f"{i}.wav" for i in range(6)], "machine_type": "fan", "machine_id": "00", "split": "train"}
-    )
-    clips = clips.assign(label=pd.array([0] * 6, "Int8"), sha256="ab")
-    frames = [rng.normal(-40, 5, (20, 16)).astype(np.float32) for _ in range(6)]
-    store.write(tmp_path / "f.parquet", clips, frames, 16, {"source": "x"}, "s")
-    return tmp_path / "f.parquet"
+    return write_features(tmp_path / "f.parquet", ["00", "00", "02", "02", "00", "02"])
 
 
 def masks(path, start):
@@ -221,9 +237,14 @@ def test_a_training_goes_on_only_where_it_is_the_same(features, interrupted, cap
     whole = interrupted(masks=[one])
     assert train(features, masks=[one]) == whole
     assert "going on from epoch 2" in caplog.text
-    for change in ({"masks": [other]}, {"mask_target": "clean"}, {"masks": []}, {"validation_seed": 3}, {"seed": 1}):
+    changes = [{"masks": [other]}, {"mask_target": "clean"}, {"masks": []}, {"validation_seed": 3}, {"seed": 1}]
+    changes.append({"hyperparameters": '{"hidden": [8], "latent": 2, "precision": "bf16"}'})
+    changes.append({})  # the same clips, some of them of another machine id
+    for change in changes:
         caplog.clear()
         interrupted.restore()
+        if not change:
+            write_features(features, ["00", "02"] * 3)
         train(features, **{"masks": [one]} | change)
         assert "going on" not in caplog.text, change
         shutil.rmtree(features.parent / "interim", ignore_errors=True)

@@ -41,6 +41,10 @@ def test_scopes():
     assert [Scope().name, Scope("fan").name, Scope("fan", "00").name] == ["all", "fan", "fan_id_00"]
     assert Scope("a/b", "c d").name == "a=2Fb_id_c=20d"
     assert Scope("fan", "00").hears("fan") and Scope("fan", "00").hears("fan", "00") and Scope().hears("pump", "1")
+    # No two scopes share a name, however types and ids are cut.
+    parts = ["a", "a_id", "id", "id_a", "_id", "a_i", "d_a", "id_id", "_id_id"]
+    names = [Scope(t, i).name for t in parts for i in (None, *parts) if "_id_" not in t]
+    assert len(set(names)) == len(names)
     assert not Scope("fan", "00").hears("fan", "02") and not Scope("fan").hears("pump")
 
 

@@ -113,12 +113,12 @@ def _set_up_log(path: Path | None, title: str) -> None:
         logging.getLogger().addHandler(file)
 
 
-def _say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Ctrl-C while a stage still loads its libraries."""
-    if issubclass(kind, KeyboardInterrupt):
+def say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C while a stage still loads its libraries, or while Snakemake plans."""
+    if issubclass(kind, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
         print("interrupted: the next run goes on from here", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
 
 
-sys.excepthook = _say_interrupted
+sys.excepthook = say_interrupted

@@ -19,6 +19,7 @@ import yaml
 
 from humwatch import detectors, sizes
 from humwatch.errors import InputError
+from humwatch.layout import PERIODIC
 
 Schema = dict[str, Any]
 
@@ -487,6 +488,12 @@ def _clashing_names(config: Mapping[str, Any]) -> Iterator[str]:
         for name in config[section]:
             if (other := seen.setdefault(name.lower(), name)) != name:
                 yield f"config: {section}.{other} and {section}.{name} differ in case only: rename one of them"
+    paths = {"dataset.name": [config["dataset"]["name"]]}  # parts of paths that Snakemake makes patterns of
+    paths |= {section: [*config[section]] for section in ("features", "augmentations", "ensembles")}
+    for where, names in paths.items():
+        for name in names:
+            if PERIODIC.search(name):
+                yield f"config: {where} is {shown(name)}, which repeats itself: choose another name"
     if "none" in config["augmentations"]:
         yield "config: augmentations.none has the name that means no augmentation: rename it"
     tables = {name.lower(): name for name in config["sweeps"]}

@@ -6,3 +6,9 @@ class InputError(ValueError):
 
     Command lines print it without a traceback and exit with code 1.
     """
+
+
+def damaged(path: object, why: object, delete: object = None) -> str:
+    """The sentence for a file of ours that is not what was written. delete: what to delete, the file unless given."""
+    what = "it" if delete is None else delete
+    return f"{path} is damaged ({why}): delete {what} and run `snakemake` again"

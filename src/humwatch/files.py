@@ -2,15 +2,19 @@
 
 import hashlib
 import os
+import re
 import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from humwatch.locking import is_free
+
 HOST = socket.gethostname().split(".")[0][:20]
-OLD_SECONDS = 24 * 3600
+OLD_SECONDS = 24 * 3600  # of a temporary file of another host
+QUIET_SECONDS = 60  # until a folder without files is nobody's any more
 
 
 @contextmanager
@@ -44,49 +48,65 @@ def write_if_changed(path: Path, text: str) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed processes have left below `folder`, and folders of interim states that are empty."""
-    for path in [*folder.rglob(".*.tmp")]:
-        if _is_left(path):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-    for path in sorted((folder / "interim").rglob("*"), reverse=True):
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
+    """Remove what killed processes have left below `folder`: temporary files, locks that nobody holds, empty interim states."""
+    quiet = time.time() - QUIET_SECONDS
+    interim = [path for path in (folder / "interim").rglob("*") if path.is_dir() and path.lstat().st_mtime < quiet]
+    for place, folders, names in os.walk(folder, topdown=False):
+        for name in [*folders, *names]:
+            path = Path(place, name)
+            with suppress(OSError):  # a process that lives may be quicker
+                if name.startswith(".") and name.endswith(".tmp") and _is_left(path):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                elif name.startswith(".") and name.endswith(".lock") and is_free(path):
+                    path.unlink()
+                elif path in interim:
+                    path.rmdir()  # if it is empty
 
 
 def write_checksums(listing: Path, paths: Iterable[Path]) -> None:
     """Write the SHA-256 of files in and below the listing's folder, as `sha256sum` does: `sha256sum -c` compares them."""
-    lines = (f"{sha256(path)}  {path.relative_to(listing.parent).as_posix()}\n" for path in paths)
+    lines = [f"{sha256(path)}  {path.relative_to(listing.parent).as_posix()}\n" for path in paths]
     with replacing(listing) as temporary:
-        temporary.write_text("".join(lines))
+        temporary.write_text("".join([f"# {len(lines)} files\n", *lines]))
+
+
+def checksums(listing: Path) -> dict[Path, str] | None:
+    """Path -> SHA-256 of a listing, None where it is not a whole one."""
+    try:
+        header, *lines = listing.read_text().splitlines()
+    except (OSError, ValueError):
+        return None
+    found = [re.fullmatch("([0-9a-f]{64})  (.+)", line) for line in lines]
+    if header != f"# {len(lines)} files" or not all(found):
+        return None
+    return {listing.parent / match[2]: match[1] for match in found if match}
 
 
 def damaged(listing: Path) -> list[Path]:
-    """The files of a listing that are there and are not what it says."""
-    try:
-        names = [line.split("  ", 1)[-1] for line in listing.read_text().splitlines()]
-    except (OSError, ValueError):
+    """What to remove so that a listing and its files are made again: nothing where all files are there and as it says."""
+    if not listing.exists():
         return []
-    return [path for name in names if (path := listing.parent / name).is_file() and is_damaged(path, listing)]
-
-
-def empty(folder: Path) -> list[Path]:
-    """Files of no bytes below `folder`; logs and recordings are somebody else's."""
-    apart = {folder / name for name in ("logs", "benchmarks")}
-    found = [path for path in folder.rglob("*") if path.is_file() and not path.stat().st_size]
-    kinds = {".parquet", ".json", ".safetensors", ".csv", ".txt", ".html", ".svg", ".png"}
-    return [path for path in found if path.suffix in kinds and not apart & {*path.parents}]
+    if (said := checksums(listing)) is None:
+        return [listing]
+    wrong = [path for path, checksum in said.items() if not path.is_file() or sha256(path) != checksum]
+    return [*filter(Path.is_file, wrong), listing] if wrong else []
 
 
 def is_damaged(path: Path, listing: Path) -> bool:
     """Whether a file is not what its listing says, or the listing is none. Without a listing nothing is known."""
-    try:
-        lines = [line.split("  ", 1) for line in listing.read_text().splitlines()]
-        said = {name: checksum for checksum, name in lines}
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError):
-        return True
-    return said.get(path.relative_to(listing.parent).as_posix()) != sha256(path)
+    return listing.exists() and (checksums(listing) or {}).get(path) != sha256(path)
+
+
+def empty(folder: Path) -> list[Path]:
+    """Files of no bytes below `folder` that a run made and other jobs read."""
+    apart = [folder / name for name in ("logs", "benchmarks", "submission")]  # nobody reads these
+    kinds = (".parquet", ".json", ".safetensors", ".csv", ".txt", ".html")
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if Path(place, name) not in apart]
+        with suppress(OSError):
+            found += [p for name in names if name.endswith(kinds) and not (p := Path(place, name)).stat().st_size]
+    return found
 
 
 def sha256(path: Path) -> str:

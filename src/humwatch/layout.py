@@ -11,9 +11,13 @@ from dataclasses import dataclass
 LONGEST = 80
 ALL = "all"
 CHECKSUMS, TIMES = "sha256sums.txt", "times.csv"  # in tables/
+# Columns of tables that are text whatever stands in them: a machine may be called 3, 1e5 or NA.
+TEXT_COLUMNS = ["sweep", "trial", "machine_type", "machine_id", "machine_ids", "domain", "note", "detector", "feature"]
+TEXT_COLUMNS += ["scope", "augmentation", "score", "criterion", "reference", "set", "method", "source"]
+TEXT_COLUMNS += [f"{kind}_{column}" for kind in ("selected", "best_by_labels") for column in ("trial", "score")]
 FIGURES = "figures.txt"  # the checksums of figures/
 # Snakemake takes what ends in 20 repetitions for a pattern that runs wild.
-PERIODIC = re.compile(r"(.+?)\1{9,}")
+PERIODIC = re.compile(r"(.+?)\1{19,}$")
 
 
 def slug(name: str) -> str:
@@ -47,7 +51,10 @@ class Scope:
         """Its folder below models/ and scores/."""
         if self.machine_type is None:
             return ALL
-        return slug(self.machine_type) + (f"_id_{slug(self.machine_id)}" if self.machine_id is not None else "")
+        if self.machine_id is None:
+            return slug(self.machine_type)
+        # A type that ends in _id, and an id that begins with it, are told apart.
+        return re.sub("_id$", "_i=64", slug(self.machine_type)) + f"_id_{slug(self.machine_id)}"
 
     def hears(self, machine_type: str, machine_id: str | None = None) -> bool:
         """Whether the model is of this machine type and, if one is given, id."""

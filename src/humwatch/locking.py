@@ -1,5 +1,6 @@
 """Locks that go with the process that holds them, however it ends: one run in a folder, one training of a model and on a GPU."""
 
+import errno
 import fcntl
 import glob
 import itertools
@@ -14,6 +15,7 @@ from typing import IO
 from humwatch.errors import InputError
 
 log = logging.getLogger("humwatch")
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 _held: dict[str, IO[str]] = {}  # open for the life of the process: closing a file releases its lock
 
 
@@ -33,13 +35,17 @@ def try_lock(path: str | Path) -> bool:
         return True
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     file = open(path, "a")  # noqa: SIM115
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
         file.close()
         return False
     _held[path] = file
     return True
+
+
+def is_free(path: Path) -> bool:
+    """Whether no process holds the lock."""
+    with open(path, "a") as file:
+        return _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager
@@ -52,12 +58,10 @@ def alone(path: Path, what: str) -> Iterator[bool]:
     waited = False
     while True:
         with open(path, "a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 log.warning("another process is still %s: waiting for it to end (%s)", what, path)
                 waited = True
-                fcntl.flock(file, fcntl.LOCK_EX)
+                _lock(file, fcntl.LOCK_EX)
             if not _is_file(file, path):
                 continue  # the other one has removed it meanwhile: lock the new one
             try:
@@ -81,6 +85,21 @@ def claim_gpu() -> None:
             if try_lock(Path(tempfile.gettempdir(), f"humwatch-{os.getuid()}-gpu-{gpu}-{place}.lock")):
                 os.environ["CUDA_VISIBLE_DEVICES"] = gpu
                 return
+
+
+def _lock(file: IO[str], how: int) -> bool:
+    """Lock an open file: False where another process has. A file system without locks lets everybody through, with a warning."""
+    try:
+        fcntl.flock(file, how)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        log.warning(
+            "%s: this file system has no locks (%s): see to it that one run at a time works here", file.name, error
+        )
+    return True
 
 
 def _is_file(file: IO[str], path: Path) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import safetensors.numpy
 
-from humwatch.errors import InputError
+from humwatch.errors import InputError, damaged
 from humwatch.files import replacing
 
 DESCRIPTION = "model.json"
@@ -75,7 +75,7 @@ def _checked(folder: Path, name: str) -> bytes:
     try:
         data = (folder / name).read_bytes()
     except OSError as error:
-        raise InputError(f"{folder / name} cannot be read ({error.strerror}): delete {folder} and run again") from None
+        raise InputError(damaged(folder / name, error.strerror, f"the folder {folder}")) from None
     if _checksum(name, data) != said:
         raise InputError(_damaged(folder / name, folder))
     return data
@@ -95,4 +95,4 @@ def _own_checksum(description: Mapping[str, Any]) -> str:
 
 def _damaged(path: Path, folder: Path) -> str:
     what = "it is empty" if path.exists() and not path.stat().st_size else "its checksum does not match"
-    return f"{path} is damaged ({what}): delete the folder {folder} and run `snakemake` again"
+    return damaged(path, what, f"the folder {folder}")

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from humwatch.errors import InputError
+from humwatch.errors import InputError, damaged
 from humwatch.files import replacing
 
 KEY = b"humwatch_sha256"
@@ -70,11 +70,6 @@ def footer_checksum(path: Path) -> str:
     if not _is_sealed(footer):
         raise InputError(damaged(path, "it is empty" if not footer else "the checksum of its footer does not match"))
     return SEALED.findall(footer)[-1].decode()
-
-
-def damaged(path: Path, why: object) -> str:
-    """The sentence for a file of ours that is not what was written."""
-    return f"{path} is damaged ({why}): delete it and run `snakemake` again"
 
 
 def _unreadable(path: Path, error: OSError) -> str:

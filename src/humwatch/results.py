@@ -10,17 +10,12 @@ import numpy as np
 import pandas as pd
 
 from humwatch import models, parquet
-from humwatch.errors import InputError
+from humwatch.errors import InputError, damaged
 from humwatch.features import store
 from humwatch.features.logmel import LogMel
 from humwatch.features.store import Features
 from humwatch.files import is_damaged
-from humwatch.layout import CHECKSUMS, TIMES, Scope, slug
-
-# Columns of our tables that are text whatever stands in them: a machine may be called 3, 1e5 or NA.
-TEXT = ["sweep", "trial", "machine_type", "machine_id", "machine_ids", "domain", "note", "detector", "feature", "scope"]
-TEXT += ["augmentation", "score", "criterion", "reference", "set", "method", "source"]
-TEXT += [f"{kind}_{column}" for kind in ("selected", "best_by_labels") for column in ("trial", "score")]
+from humwatch.layout import CHECKSUMS, TEXT_COLUMNS, TIMES, Scope, slug
 
 
 @dataclass(frozen=True)
@@ -64,8 +59,7 @@ class Results:
     def held_out(self, row: pd.Series) -> pd.DataFrame:
         """Scores of the row's normal clips that were held out of training; empty where none were."""
         files = [self.folder / "models" / place / "validation.parquet" for place in self._places(row).values()]
-        tables = [parquet.read(path) for path in files if path.exists()]
-        held_out = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        held_out = pd.concat([parquet.read(path) for path in files], ignore_index=True)
         if held_out.empty:
             return pd.DataFrame({"machine_id": []})
         return held_out[(held_out["machine_type"] == row["machine_type"]) & (held_out["pseudo"] == 0)]
@@ -141,8 +135,8 @@ def read_table(path: Path) -> pd.DataFrame:
     folder = path.parents[1] if path.parent.name == "sweeps" else path.parent
     try:
         if is_damaged(path, folder / CHECKSUMS):
-            raise InputError(parquet.damaged(path, f"its checksum is not that in {folder / CHECKSUMS}"))
-        return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
+            raise InputError(damaged(path, f"its checksum is not that in {folder / CHECKSUMS}"))
+        return pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: run `snakemake` to make the tables") from None
     except pd.errors.EmptyDataError:

@@ -10,6 +10,7 @@ import scipy.stats
 
 from humwatch import models, parquet
 from humwatch.calibration import MACHINE, rows_by, standardise
+from humwatch.layout import TEXT_COLUMNS
 from humwatch.metrics import auc, bootstrap_auc, interval, pauc
 from humwatch.selection import choose, criterion
 from humwatch.trials import Trial
@@ -172,13 +173,9 @@ def report_table(table: pd.DataFrame, measured: pd.DataFrame, varied: list[str])
     if len(free) == 1:
         rows = []
         for key, part in table.groupby(["machine_type", free[0]], sort=True, dropna=False):
-            of_ids = (
-                by_id.reindex(pd.MultiIndex.from_frame(part[keys]))[[c for c in by_id if c != "mean"]].mean().to_dict()
-            )
-            of_ids = {
-                name if name not in (*SPREAD, *free, "machine_type", "pauc") else f"id {name}": v
-                for name, v in of_ids.items()
-            }
+            of_ids = by_id.reindex(pd.MultiIndex.from_frame(part[keys])).drop(columns="mean").mean()
+            # An id may be called as a column is.
+            of_ids = {f"id {i}" if i in (*SPREAD, *free, "pauc", *TEXT_COLUMNS) else i: of_ids[i] for i in of_ids.index}
             row = {"machine_type": key[0], free[0]: key[1], **of_ids, **_spread(part["auc"])}
             if len(part) == 1:
                 row |= {"low": part["auc_low"].iloc[0], "high": part["auc_high"].iloc[0]}

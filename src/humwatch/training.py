@@ -122,7 +122,14 @@ class Optimizer:
 
 
 def autocast(precision: str, device: str) -> contextlib.AbstractContextManager:
-    """Where matrix products are computed: in bfloat16 for "bf16", and for "auto" where the processor has instructions for it."""
+    """Where matrix products are computed, in bfloat16 or as they are."""
+    if resolved(precision, device) == "bf16":
+        return torch.autocast(device, torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def resolved(precision: str, device: str) -> str:
+    """What a precision means here: "auto" is "bf16" where the processor has instructions for it, else "fp32"."""
     if precision == "auto":
         if device == "cpu":
             has = torch.cpu.get_capabilities()
@@ -130,7 +137,7 @@ def autocast(precision: str, device: str) -> contextlib.AbstractContextManager:
         else:
             fast = torch.cuda.is_bf16_supported(including_emulation=False)
         precision = "bf16" if fast else "fp32"
-    return torch.autocast(device, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+    return precision
 
 
 def on_gpu(device: str) -> bool:

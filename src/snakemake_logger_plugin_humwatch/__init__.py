@@ -6,6 +6,7 @@ Snakemake says it. `--verbose` leaves out nothing.
 
 import logging
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,20 +16,25 @@ from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultForma
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from humwatch import config
+from humwatch import cli, config
 from humwatch.errors import InputError
 
+DISK_IS_FULL = "the disk is full: free some space and run again, nothing finished is lost"
+NO_RULE = re.compile(r"MissingRuleException:\s*No rule to produce (\S+)")
 FULL_DISK = ("No space left on device", "Disk quota exceeded")
+sys.excepthook = cli.say_interrupted  # Ctrl-C while a study is planned
 FAILED = "At least one job did not complete successfully."
 # What the sentences at the end say better, or what says nothing to a reader.
-LEFT_OUT = ("Exiting because a job execution failed", "Cannot restore ", "At least one job did not complete")
+LEFT_OUT = ("Exiting because a job execution failed", "Cannot restore ")
+STOPPED = {"SIGINT", "SIGTERM", "exit code 130", "exit code 143"}  # ends that somebody wanted
+NOTHING_LEFT = 100_000  # bytes of a disk that is as good as full
 EXIT = re.compile(r"(returned non-zero exit status (?P<status>\d+)|died with <Signals\.(?P<signal>\w+))")
 OS_ERROR = re.compile(r"\[Errno \d+\] (?P<reason>[^:\n]+): '(?P<path>[^'\n]+)'")
 LINES_PER_JOB = 20
 
 
 class LogHandler(LogHandlerBase):
-    """Writes to the screen; keeps the files that failed jobs have logged to, and ends with their sentences."""
+    """Writes to the screen; keeps what is known of failed jobs, and ends with their sentences."""
 
     writes_to_stream = True
     writes_to_file = False
@@ -38,8 +44,11 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         settings: Any = self.common_settings
-        self.failed: dict[int, tuple[str, list[Path]]] = {}  # rule and log files of each failed job
-        self.ends: list[str] = []  # how their processes ended
+        self.failed: dict[
+            int, tuple[str, list[Path], str]
+        ] = {}  # of each failed job: rule, log files, what is known besides
+        self.ends: list[str] = []  # how the processes of jobs ended
+        self.others: list[str] = []  # errors that were no process's
         self.default = DefaultFilter(
             settings.quiet, settings.debug_dag, settings.verbose, settings.dryrun, settings.printshellcmds
         )
@@ -48,13 +57,11 @@ class LogHandler(LogHandlerBase):
         )
         self.screen.setFormatter(DefaultFormatter(settings.quiet, settings.show_failed_logs))
         self.verbose = settings.verbose
+        logging.raiseExceptions = False  # a disk that is full holds no log
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
-        for job in [vars(record)] if event == LogEvent.JOB_ERROR else getattr(record, "job_error_info", []):
-            self.failed[job["jobid"]] = job["rule_name"], [Path(path) for path in job["log"]]
-        if event == LogEvent.JOB_FINISHED:
-            self.failed.pop(vars(record)["job_id"], None)  # a later try was better
+        self._note(event, vars(record))
         if not self.default.filter(record):
             return
         if self.verbose:
@@ -76,25 +83,55 @@ class LogHandler(LogHandlerBase):
             return None
         if FAILED in text:
             return "\n".join(self._summary())
-        if any(sign in text for sign in FULL_DISK):
-            return "the disk is full: free some space and run again, nothing finished is lost"
-        if match := OS_ERROR.search(text):
-            return f"{match['path']} cannot be read or written ({match['reason']}): correct that and run again"
-        if problem := _configuration_problem(sys.argv):
-            return problem
-        return text
+        if "Cannot close a running event loop" in text:  # Ctrl-C for the second time
+            return None
+        self.others.append(_sentence(text))
+        return self.others[-1]
+
+    def _note(self, event: LogEvent | None, said: dict[str, Any]) -> None:
+        """Keep what is said of jobs that fail, until a later try is better."""
+        if event == LogEvent.JOB_ERROR:
+            self.failed[said["jobid"]] = said["rule_name"], [Path(path) for path in said["log"]], said["rule_msg"] or ""
+        elif event == LogEvent.GROUP_ERROR:
+            members = [
+                (job["jobid"], job["rule_name"], [Path(path) for path in job["log"]]) for job in said["job_error_info"]
+            ]
+            guilty = [member for member in members if any(map(_errors_of, member[2]))] or members
+            self.failed |= {jobid: (rule, logs, said["msg"] or "") for jobid, rule, logs in guilty}
+        elif event == LogEvent.JOB_FINISHED:
+            self.failed.pop(said["job_id"], None)
 
     def _summary(self) -> Iterator[str]:
-        yield f"{len(self.failed)} job(s) failed; nothing that is finished is lost, and the next run goes on from there:"
-        for rule, logs in self.failed.values():
-            errors = [line for path in logs for line in _errors_of(path)]
-            yield from errors[:LINES_PER_JOB] or [
-                f"{rule}: it ended without a word ({', '.join(dict.fromkeys(self.ends))})"
-            ]
+        if self.ends and {*self.ends} <= STOPPED and not self.others:
+            yield "stopped: nothing that is finished is lost, and the next run goes on from here"
+            return
+        yield "the run failed; nothing that is finished is lost, and the next run goes on from there:"
+        for rule, logs, known in self.failed.values():
+            errors = [*dict.fromkeys(line for path in logs for line in _errors_of(path))]
+            yield from errors[:LINES_PER_JOB] or [f"{rule}: {known or self._silent_end()}"]
             if len(errors) > LINES_PER_JOB:
                 yield f"... and {len(errors) - LINES_PER_JOB} more"
             if logs:
                 yield f"    more in {', '.join(map(str, logs))}"
+        yield from dict.fromkeys(self.others)
+
+    def _silent_end(self) -> str:
+        if shutil.disk_usage(".").free < NOTHING_LEFT:
+            return DISK_IS_FULL
+        return f"it ended without a word ({', '.join(dict.fromkeys(self.ends))})"
+
+
+def _sentence(text: str) -> str:
+    """What an exception of Snakemake's means, where that is known; else its text."""
+    if any(sign in text for sign in FULL_DISK):
+        return DISK_IS_FULL
+    if problem := _configuration_problem(sys.argv):
+        return problem
+    if match := NO_RULE.search(text):
+        return f"{match[1]} is nothing that this configuration makes: see README.md for the files in results/"
+    if match := OS_ERROR.search(text):
+        return f"{match['path']} cannot be read or written ({match['reason']}): correct that and run again"
+    return text
 
 
 def _errors_of(log: Path) -> list[str]:
@@ -108,10 +145,13 @@ def _errors_of(log: Path) -> list[str]:
 
 def _configuration_problem(arguments: list[str]) -> str | None:
     """The sentence for a configuration that Snakemake could not load, which it does before it looks at the workflow."""
+    files = _configfiles(arguments)
     try:
-        config.check_files(_configfiles(arguments))
+        config.check_files(files)
     except InputError as error:
-        return str(error)
+        targets = [str(path) for path in files if path.parts[:1] == ("results",)]
+        hint = f" (--configfile takes all names that follow it: name {targets[0]} before it)" if targets else ""
+        return f"{error}{hint}"
     return None
 
 

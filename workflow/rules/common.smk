@@ -313,6 +313,8 @@ os.environ.update(HUMWATCH_TRAININGS=str(len(set(TRAINED))))  # what a job calls
 SCORED_MODELS = {
     f"{R}/models/{scope.name}/{t.name}/epochs-{t.epochs}" for t in TRIALS for scope in SCOPES[t.parameters["scope"]]
 }
+# All that tables, figures and report read of them, asked for by name: what is missing is made again, whoever misses it.
+MEASURED = sorted({*SCORES, *(f"{f}/{name}" for f in SCORED_MODELS for name in ("log.csv", "validation.parquet"))})
 USED_SCOPES = [s for kind in {t.parameters["scope"] for t in TRIALS} for s in SCOPES[kind]]
 SCORED_TYPES = [t for t in machine_types("test") if any(s.hears(t) for s in USED_SCOPES)]
 # Published figures are compared only where the recordings are the published ones.
@@ -333,19 +335,25 @@ def mend():
     files.remove_leftovers(Path(R))
     damaged = files.empty(Path(R))
     for listing_file in (Path(R, "tables", CHECKSUMS), Path(R, "figures", FIGURES)):
-        if found := files.damaged(listing_file):
-            damaged += [*found, listing_file]
+        damaged += files.damaged(listing_file)
     for path in damaged:
         logger.warning(f"{path} is empty or damaged: removed, and made again where this run needs it")
         path.unlink(missing_ok=True)
 
 
-if workflow.is_main_process and not workflow.output_settings.dryrun and try_lock(LOCK):
+# Options of runs that only look; what is missing must be known before jobs are planned, and Snakemake does not say so earlier.
+LOOKING = {"--dag", "--rulegraph", "--filegraph", "--d3dag", "--summary", "--detailed-summary", "--lint", "--list", "--report"}
+LOOKING |= {"-S", "-D", "-l", "--list-rules", "--list-target-rules", "--print-compilation", "--unlock", "--touch", "-t"}
+runs = workflow.is_main_process and not workflow.output_settings.dryrun and not LOOKING & {a.split("=")[0] for a in sys.argv}
+if runs and try_lock(LOCK):
     mend()
 
 
 onstart:
-    hold_lock(LOCK)
+    try:
+        hold_lock(LOCK)
+    except InputError as error:
+        refuse(error)
 
 
 onerror:

@@ -137,5 +137,6 @@ rule merge_clips:
         "results/{dataset}/clips.parquet",
     log:
         "results/{dataset}/logs/clips/merge.log",
+    priority: 1000  # what it says of the data is to be read before hours of training
     shell:
-        "python {input.code[0]:q} --log={log:q} --tables {input.tables:q} --out={output:q}"
+        "python {input.code[0]:q} --log={log:q} --title=clips --tables {input.tables:q} --out={output:q}"

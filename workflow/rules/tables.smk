@@ -1,8 +1,8 @@
 rule tables:
     """Measure every trial against the test labels: the only place where labels meet scores."""
     input:
-        scores=sorted(set(SCORES)),
-        trained=sorted(f"{f}/{name}" for f in SCORED_MODELS for name in ("log.csv", "validation.parquet")),
+        clips=f"{R}/clips.parquet",  # nothing is measured of clips that do not go together
+        measured=MEASURED,
         references=REFERENCES,
         code=code("tables"),
         schema=SCHEMA,

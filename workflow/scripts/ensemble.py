@@ -16,16 +16,11 @@ from humwatch.calibration import combine
 def main(args: argparse.Namespace) -> None:
     members = []
     for member in json.loads(args.members):
-        both = []
-        for path in (
-            args.results / "scores" / f"{{}}/{member['trial']}.parquet",
-            args.results / "models" / f"{{}}/{member['trial']}/validation.parquet",
-        ):
-            parts = pd.concat(
-                [parquet.read(Path(str(path).format(scope))) for scope in member["scopes"]], ignore_index=True
-            )
-            both.append(parts[parts["machine_type"] == args.machine_type].reset_index(drop=True))
-        members.append((*both, member["score"]))
+        scores = [args.results / "scores" / scope / f"{member['trial']}.parquet" for scope in member["scopes"]]
+        held_out = [
+            args.results / "models" / scope / member["trial"] / "validation.parquet" for scope in member["scopes"]
+        ]
+        members.append((of_type(scores, args.machine_type), of_type(held_out, args.machine_type), member["score"]))
     scores, held_out = combine(members)
     parquet.write(scores, args.out)
     parquet.write(held_out, args.model / "validation.parquet")
@@ -35,6 +30,12 @@ def main(args: argparse.Namespace) -> None:
         "diverged": bool(scores["score"].isna().any()),
     }
     models.write(args.model, {}, [], description)
+
+
+def of_type(paths: list[Path], machine_type: str) -> pd.DataFrame:
+    """The rows of one machine type of several tables."""
+    rows = pd.concat([parquet.read(path) for path in paths], ignore_index=True)
+    return rows[rows["machine_type"] == machine_type].reset_index(drop=True)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,12 @@ import yaml
 from humwatch import __version__
 from humwatch.clips import read_samples
 from humwatch.detectors import base
-from humwatch.errors import InputError
+from humwatch.errors import InputError, damaged
 from humwatch.features.store import Features
 from humwatch.figures import words
-from humwatch.files import is_damaged, replacing
+from humwatch.files import checksums, replacing, sha256
 from humwatch.layout import FIGURES, slug
 from humwatch.metrics import auc, pauc
-from humwatch.parquet import damaged
 from humwatch.report import Clip, Machine, Report, Study, pick, render
 from humwatch.results import Results, chosen, feature_of, read_table, scale_of
 
@@ -77,10 +76,13 @@ def main(args: argparse.Namespace) -> None:
 def svgs(folder: Path, names: dict[str, str], of: str) -> dict[str, str]:
     """Alternative text -> SVG of those figures that were drawn."""
     paths = {f"{title} {of}": folder / f"{name}.svg" for title, name in names.items()}
+    listing = folder / FIGURES
+    if (drawn := checksums(listing)) is None:
+        raise InputError(damaged(listing, "it is no whole list of figures"))
     for path in paths.values():
-        if path.exists() and is_damaged(path, folder / FIGURES):
-            raise InputError(damaged(path, f"its checksum is not that in {folder / FIGURES}"))
-    return {title: path.read_text() for title, path in paths.items() if path.exists()}
+        if path in drawn and not (path.exists() and sha256(path) == drawn[path]):
+            raise InputError(damaged(path, f"it is not as {listing} says", listing))
+    return {title: path.read_text() for title, path in paths.items() if path in drawn}
 
 
 def machines_of(results: Results, row: pd.Series, sweep: pd.DataFrame, args: argparse.Namespace) -> list[Machine]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from humwatch import models, parquet
 from humwatch.detectors import base
+from humwatch.errors import InputError
 from humwatch.features import store
 from humwatch.files import replacing
 from humwatch.layout import slug
@@ -26,6 +27,10 @@ def main(args: argparse.Namespace) -> None:
     poolings = [column for column in scores if column not in [*store.CLIP_COLUMNS, *store.OPTIONAL_COLUMNS]]
     if detector.diverged:
         scores[poolings] = np.nan
+    if missing := sorted({*args.score} - {*poolings}):
+        raise InputError(
+            f"detectors/{detector.name}.py makes the scores {', '.join(poolings)}, not {missing[0]}: set trial.score"
+        )
     if "score" not in poolings and len(args.score) == 1:
         scores["score"] = scores[args.score[0]]  # the one that is meant; of several, each trial says which
     machines = {tuple(machine) for machine in made["machines"]}

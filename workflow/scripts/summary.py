@@ -41,7 +41,8 @@ def main(args: argparse.Namespace) -> None:
     if len(lines) > LINES:
         print(f"  ... and {len(lines) - LINES} more")
     places = {"Report": "report.html", "Tables": "tables", "Scores": "scores", "Models": "models"}
-    print("\n" + "   ".join(f"{what}: {args.results / place}" for what, place in places.items()))
+    there = {what: args.results / place for what, place in places.items() if (args.results / place).exists()}
+    print("\n" + "   ".join(f"{what}: {path}" for what, path in there.items()))
 
 
 def read(path: Path) -> list[dict[str, str]]:

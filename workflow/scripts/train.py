@@ -6,7 +6,9 @@ from humwatch import cli  # first: from here on Ctrl-C is one line
 import argparse
 import dataclasses
 import functools
+import hashlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -29,7 +31,7 @@ from humwatch.locking import alone, claim_gpu
 from humwatch.progress import Progress
 from humwatch.scoring import score_table
 from humwatch.selection import cut_paste
-from humwatch.training import split_validation
+from humwatch.training import resolved, split_validation
 
 
 def main(args: argparse.Namespace) -> None:
@@ -44,10 +46,9 @@ def train(args: argparse.Namespace, waited: bool) -> None:
     device = device_of(args.device)
     split = functools.partial(split_validation, fraction=args.validation_fraction, seed=args.validation_seed)
     train, validation = store.read_split(args.features, split, args.machine_id)
-    detector = base.detector_class(args.detector)(**json.loads(args.hyperparameters))
-    made_from = json.loads(json.dumps(made_of(args, train, device)))
-    whole = made_from | {"hyperparameters": dataclasses.asdict(detector.hyperparameters), "epoch": args.epochs}
-    if waited and is_made_from(args.out, whole):
+    detector = base.make(args.detector, json.loads(args.hyperparameters))
+    made_from = json.loads(json.dumps(made_of(args, detector, [train.clips, validation.clips], device)))
+    if waited and is_whole(args.out, made_from | {"epoch": args.epochs}):
         cli.log.info("the other process has trained it")
         return
 
@@ -76,6 +77,7 @@ def train(args: argparse.Namespace, waited: bool) -> None:
         rows.append({"epoch": epoch, **row})
         progress.update(epoch, f"training loss {row['train_loss']:.4g}, validation loss {row['val_loss']:.4g}")
         due = stopping or time.monotonic() - saved > args.save_every
+        due = due and math.isfinite(row["train_loss"])  # what has diverged ends now
         if args.interim and epoch < args.epochs and due:
             save_interim(epoch)
             saved = time.monotonic()
@@ -103,31 +105,45 @@ def train(args: argparse.Namespace, waited: bool) -> None:
         shutil.rmtree(args.interim, ignore_errors=True)
 
 
-def made_of(args: argparse.Namespace, train: Features, device: str) -> dict:
-    """All that shapes a training but its hyper-parameters and its end, in one description: an interrupted training goes on only
-    where it is the same, and model.json states it.
+def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[pd.DataFrame], device: str) -> dict:
+    """All that shapes a training but its end, in one description: an interrupted training goes on only where it is the same, and
+    model.json states it.
+
+    clips: of training and of those held out, in their order.
     """
+    described = [table[["clip", "machine_type", "machine_id"]].to_csv(index=False) for table in clips]
+    precision = getattr(detector.hyperparameters, "precision", "fp32")
     return {
+        "hyperparameters": dataclasses.asdict(detector.hyperparameters),
         "seed": args.seed,
         "validation": {"fraction": args.validation_fraction, "seed": args.validation_seed},
+        "clips_sha256": [hashlib.sha256(text.encode()).hexdigest() for text in described],
         "features_sha256": [store.identity(path) for path in args.features],
-        "feature_parameters": train.parameters,
-        "machines": sorted({*zip(train.clips["machine_type"], train.clips["machine_id"], strict=True)}),
+        "machines": sorted({*zip(clips[0]["machine_type"], clips[0]["machine_id"], strict=True)}),
         "masks": {"sha256": [sha256(path) for path in args.masks], "target": args.mask_target} if args.masks else None,
         "continued_from": models.description(args.continue_from)["sha256"] if args.continue_from else None,
-        "device": device,
+        "device": {"kind": device, "precision": resolved(precision, device), "threads": torch.get_num_threads()},
         "code_sha256": cli.code_checksum(),
         "versions": {"humwatch": __version__, "torch": torch.__version__},
     }
 
 
 def is_made_from(folder: Path, made_from: dict) -> bool:
-    """Whether the folder holds a whole model that was made from this."""
+    """Whether the folder holds a model that was made from this."""
+    made = models.description(folder)
+    return all(made.get(key) == value for key, value in made_from.items())
+
+
+def is_whole(folder: Path, made_from: dict) -> bool:
+    """Whether it holds one with all its files."""
     try:
-        made = models.description(folder)
+        made = is_made_from(folder, made_from)
+        base.load(folder, to_train=True)
+        read_log(folder)
+        parquet.read(folder / "validation.parquet")
     except InputError:
         return False
-    return all(made.get(key) == value for key, value in made_from.items())
+    return made
 
 
 def device_of(name: str) -> str:
@@ -156,17 +172,17 @@ def start(
     args: argparse.Namespace, new: base.BaseDetector, made_from: dict
 ) -> tuple[base.BaseDetector, list[dict[str, Any]]]:
     """The detector to fit and its log so far: from a killed run's last state, else the previous milestone, else the new one."""
-    made_from = made_from | {"hyperparameters": dataclasses.asdict(new.hyperparameters)}
     for state in sorted(args.interim.glob("*")) if args.interim else []:
-        if is_made_from(state, made_from):
-            try:
-                detector, rows = base.load(state, to_train=True), read_log(state)
-            except InputError as error:
-                cli.log.warning("%s: training starts afresh", str(error).split(":")[0])
+        try:
+            if not is_made_from(state, made_from):
                 continue
-            if detector.epoch <= args.epochs:
-                cli.log.info("going on from epoch %d of an interrupted training", detector.epoch)
-                return detector, rows
+            detector, rows = base.load(state, to_train=True), read_log(state)
+        except InputError as error:
+            cli.log.warning("%s: training starts afresh", str(error).rsplit(": ", 1)[0])
+            continue
+        if detector.epoch <= args.epochs:
+            cli.log.info("going on from epoch %d of an interrupted training", detector.epoch)
+            return detector, rows
     if args.continue_from:
         return base.load(args.continue_from, to_train=True), read_log(args.continue_from)
     return new, []
@@ -175,7 +191,7 @@ def start(
 def remove(folder: Path, but: str) -> None:
     for old in folder.iterdir():
         if old.name != but:
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ A detector lives in a file of its own, `detectors/<name>.py`, as the class `Dete
 import dataclasses
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,15 +23,13 @@ class FitContext:
     """What a training is told besides its data.
 
     seed: every random draw follows from it. epochs: train until this epoch (detectors without epochs ignore it).
-    device: "cpu" or "cuda". folder: where a training that may be killed keeps its last state.
-    report: called with (epoch, {"train_loss": ..., "val_loss": ..., "seconds": ...}) after each epoch.
+    device: "cpu" or "cuda". report: called with (epoch, {"train_loss": ..., "val_loss": ..., "seconds": ...}) after each epoch.
     masks: SpecAugment's table of masks (humwatch.augment), or None. clean_targets: masked windows are to become clean ones.
     """
 
     seed: int = 0
     epochs: int = 0
     device: str = "cpu"
-    folder: Path | None = None
     report: Callable[[int, dict[str, float]], None] = lambda epoch, row: None
     masks: pd.DataFrame | None = None
     clean_targets: bool = False
@@ -52,6 +50,11 @@ class BaseDetector(ABC):
         self.feature: dict[str, Any] = {}  # parameters of the features that it was fitted on
         self.epoch = 0  # epochs trained so far
         self.diverged = False  # whether training ended in a loss that is not finite
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return type(self).__module__.rsplit(".", 1)[-1]
 
     @abstractmethod
     def fit(self, train: Features, validation: Features, context: FitContext) -> None:
@@ -82,8 +85,14 @@ class BaseDetector(ABC):
 
     def save(self, folder: Path, log: Iterable[dict[str, Any]] = (), **made_from: Any) -> None:
         """Write the model with the log of its training, a row per epoch; `model.json` carries all it was made from."""
+        for method in ("state", "training_state"):
+            found = getattr(self, method)()
+            if not (isinstance(found, dict) and all(isinstance(array, np.ndarray) for array in found.values())):
+                raise InputError(
+                    f"detectors/{self.name}.py: {method} must return a dict of numpy arrays by their names"
+                )
         description = {
-            "detector": type(self).__module__.rsplit(".", 1)[-1],
+            "detector": self.name,
             "hyperparameters": dataclasses.asdict(self.hyperparameters),
             "feature": self.feature,
             "epoch": self.epoch,
@@ -108,10 +117,21 @@ def detector_class(name: str) -> type[BaseDetector]:
     return module.Detector
 
 
+def make(name: str, hyperparameters: Mapping[str, Any]) -> BaseDetector:
+    """A new detector; InputError where its class does not take these hyper-parameters, or lacks a method."""
+    made = detector_class(name)
+    try:
+        return made(**hyperparameters)
+    except TypeError as error:
+        raise InputError(
+            f"detectors/{name}.py: {error}: its Hyperparameters and the schema must have the same names"
+        ) from None
+
+
 def load(folder: Path, to_train: bool = False) -> BaseDetector:
     """A detector that was saved in `folder`, ready to score; `to_train`: ready to be fitted further as well."""
     made = models.description(folder)
-    detector = detector_class(made["detector"])(**made["hyperparameters"])
+    detector = make(made["detector"], made["hyperparameters"])
     detector.feature, detector.epoch, detector.diverged = made["feature"], made["epoch"], made["diverged"]
     detector.set_state(models.arrays(folder, "model"))
     if to_train:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from humwatch import parquet
-from humwatch.errors import InputError
+from humwatch.errors import InputError, damaged
 from humwatch.files import replacing
 
 ROWS_PER_GROUP = 64
@@ -285,7 +285,7 @@ def _intact(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        raise InputError(parquet.damaged(path, str(error).splitlines()[0])) from None
+        raise InputError(damaged(path, str(error).splitlines()[0])) from None
 
 
 def _metadata(schema: pa.Schema) -> dict[str, Any]:
