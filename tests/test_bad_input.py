@@ -224,7 +224,7 @@ def test_no_byte_left(recordings, tmp_path, small_disk):
             "--split",
             "train",
             "--size",
-            "small",
+            '"small"',
             "--manifest",
             small_disk / "train.txt",
         ],

@@ -111,7 +111,7 @@ def test_what_failed_stands_last(own, tmp_path):
     for unwanted in ("Traceback", "CalledProcessError", "RuleException", "python workflow/scripts", "WorkflowError"):
         assert unwanted not in output
     ending = output.strip().splitlines()[-5:]
-    assert ending[0].startswith("2 job(s) failed")
+    assert ending[0].startswith("the run failed; nothing that is finished is lost")
     assert sum("is truncated (1000 bytes are missing" in line for line in ending) == 2
     assert {line.split()[-1] for line in ending if "more in" in line} == {
         f"results/own/logs/clips/slider/{split}.log" for split in ("train", "test")
