@@ -315,6 +315,37 @@ def test_folder_names_are_checked(tmp_path, name, sentence):
         found("folder", touch(tmp_path, name))
 
 
+@pytest.mark.parametrize(
+    ("source", "name", "sentence"),
+    [
+        ("directory", "fan/train/id_00_anomaly_01.wav", "says anomaly in its name where the beginning of it does not"),
+        ("directory", "fan/train/normal_id_00_01_anomaly.wav", "says anomaly .*: begin it with anomaly_id_ or rename"),
+        ("directory", "fan/train/normal_id_abnormal_01.wav", "says anomaly in its name"),
+        ("directory", "fan/test/id_00_anomaly_2.wav", "says anomaly in its name"),
+        ("directory", "fan/test/id_00_2_Normal.wav", "says normal in its name"),
+        ("directory", "fan/test/normal_id_00_3_anomaly.wav", "says anomaly in its name"),
+        ("mimii", "fan/id_00/normal/anomaly_1.wav", "says anomaly in its name where its folder normal/ does not"),
+        ("mimii", "fan/id_00/abnormal/normal_1.wav", "says normal in its name where its folder abnormal/ does not"),
+        ("folder", "fan/test/section_00_source_test_normal_0000_anomaly.wav", "says anomaly in its name"),
+    ],
+)
+def test_no_name_that_says_anomaly_is_overruled(tmp_path, source, name, sentence):
+    with pytest.raises(InputError, match=sentence):
+        found(source, touch(tmp_path, name))
+
+
+def test_labels_that_agree(tmp_path):
+    touch(
+        tmp_path,
+        *(f"fan/{name}.wav" for name in ("train/id_00_normal_1", "test/anomaly_id_00_not_normal", "test/id_00_1")),
+    )
+    assert {clip[::2] for clips in found("directory", tmp_path).values() for clip in clips} == {
+        ("id_00_normal_1.wav", None),
+        ("anomaly_id_00_not_normal.wav", 1),
+        ("id_00_1.wav", None),
+    }
+
+
 def test_folder_reads_what_is_unambiguous(tmp_path):
     touch(
         tmp_path, "Pump/Normal/a.wav", "Pump/Test/Anomaly/b.wav", "Pump/TEST/abnormal/c.wav", "Pump/test/NORMAL/d.wav"
@@ -378,6 +409,7 @@ def test_csv(tmp_path):
     [
         ("a.wav,pump,training,normal", "row 2: split is 'training', it must be train or test"),
         ("a.wav,pump,test,broken", "row 2: label is 'broken', it must be normal, anomaly or empty"),
+        ("deep/anomaly 1.wav,pump,train,", "row 2: deep/anomaly 1.wav trains as normal, and its name says anomaly"),
         ("b.wav,pump,test,normal", "row 2: .*b.wav is no WAV or FLAC file"),
         ("a.wav,,test,normal", "row 2: machine is ''"),
         ("a.wav,pump,test,normal\na.wav,pump,test,normal", "row 3: a.wav is listed twice"),

@@ -21,6 +21,9 @@ AUDIO_SUFFIXES = {".wav", ".flac", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w6
 SPLITS = ("train", "test")
 NAME = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<machine_id>[^_]+)_(?P<index>[^.]+)")
 LABELS = {"normal": 0, "anomaly": 1, None: None}
+LABEL_WORD = re.compile(  # not within another word
+    r"(?<![^\W\d_])(?:(?P<normal>normal)|(?P<anomaly>abnormal|anomal(?:y|ies|ous)))(?![^\W\d_])", re.IGNORECASE
+)
 Named = TypeVar("Named")
 
 
@@ -60,7 +63,8 @@ def parse(clip: str) -> ClipName:
         raise LayoutError(
             clip, "does not fit <machine_type>/<train|test>/[<normal|anomaly>_]id_<id>_<index>.wav: rename or remove it"
         )
-    return checked(ClipName(clip, parts[0], match["machine_id"], parts[1], LABELS[match["label"]]))
+    parsed = ClipName(clip, parts[0], match["machine_id"], parts[1], LABELS[match["label"]])
+    return checked(agreeing(parsed, "the beginning of it", "begin it with {word}_id_"))
 
 
 def stem(clip: str) -> str:
@@ -114,6 +118,27 @@ def checked(clip: ClipName, where: str = "") -> ClipName:
     if clip.split == "train" and clip.label == 1:
         raise ClipError(
             clip.clip, "is in train but labelled anomaly: training uses normal clips only, move it to test", where
+        )
+    return clip
+
+
+def label_word(name: str) -> str | None:
+    """The label that a file's name speaks of (normal, anomaly), anomaly where it speaks of both; None where of none."""
+    words = {match.lastgroup for match in LABEL_WORD.finditer(name)}
+    return "anomaly" if "anomaly" in words else "normal" if words else None
+
+
+def agreeing(clip: ClipName, told_by: str, remedy: str) -> ClipName:
+    """The clip, unless its name speaks of another label than `told_by`, what its label is from.
+
+    remedy: what to do, besides renaming; {word} stands for the label that the name speaks of.
+    """
+    word = label_word(stem(clip.clip))
+    trains = clip.split == "train" and clip.label is None  # as normal
+    if word and clip.label != LABELS[word] and not (trains and word == "normal"):
+        raise ClipError(
+            clip.clip,
+            f"says {word} in its name where {told_by} does not: {remedy.replace('{word}', word)} or rename it",
         )
     return clip
 

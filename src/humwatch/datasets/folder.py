@@ -28,8 +28,10 @@ from humwatch.datasets.directory import (
     SPLITS,
     ClipName,
     LayoutError,
+    agreeing,
     audio_files,
     checked,
+    label_word,
     read_folder,
     read_names,
     stem,
@@ -59,9 +61,6 @@ SECTION = re.compile(
     re.IGNORECASE,
 )
 SECTION_FOLDER = re.compile(r"(?:(?P<domain>source|target)_)?(?P<split>train|test)|(?P<label>normal|anomaly|abnormal)")
-LABEL_WORD = re.compile(  # not within another word
-    r"(?<![^\W\d_])(?:(?P<normal>normal)|(?P<anomaly>abnormal|anomal(?:y|ies|ous)))(?![^\W\d_])", re.IGNORECASE
-)
 MISPLACED = {
     *SPLITS,
     "normal",
@@ -104,21 +103,14 @@ def parse(clip: str) -> ClipName:
             "is named as DCASE 2020 names clips, by an id and a label that source folder does not read: set dataset.source to "
             "directory, or rename it",
         )
-    words = {match.lastgroup for match in LABEL_WORD.finditer(name)}
-    word = "anomaly" if "anomaly" in words else "normal"
-    if words and label != LABELS[word] and not (label == 1 and "anomaly" in words):
-        raise ClipError(
-            clip,
-            f"says {word} in its name where its folder {'/'.join(middle)}/ does not: move it to "
-            f"{'test/anomaly/' if word == 'anomaly' else 'test/normal/'} or rename it",
-        )
-    return ClipName(clip, machine, ONLY_ID, split, label)
+    parsed = ClipName(clip, machine, ONLY_ID, split, label)
+    return agreeing(parsed, f"its folder {'/'.join(middle)}/", "move it to test/{word}/")
 
 
 def _parse_section(clip: str, machine: str, folders: str, name: str) -> ClipName:
     match = SECTION.fullmatch(name)
     # A label after the index would be taken for an attribute, and the clip for unlabelled.
-    if not match or (not match["label"] and LABEL_WORD.search(match["attributes"] or "")):
+    if not match or (not match["label"] and label_word(match["attributes"] or "")):
         raise LayoutError(
             clip,
             "begins with section_ but does not fit section_<id>[_<source|target>][_<train|test>][_<normal|anomaly>]_<index>"
@@ -136,7 +128,8 @@ def _parse_section(clip: str, machine: str, folders: str, name: str) -> ClipName
     in_folders = (s for s in SPLITS if any(s in part.split("_") for part in folders.split("/")))
     split = said["split"] or ("train" if folders == "normal" else next(in_folders, "test"))
     label = LABELS[said["label"]] if said["label"] else (0 if split == "train" else None)
-    return checked(ClipName(clip, machine, match["id"], split, label, said["domain"], match["attributes"] or None))
+    parsed = ClipName(clip, machine, match["id"], split, label, said["domain"], match["attributes"] or None)
+    return checked(agreeing(parsed, "its label", "correct the label"))
 
 
 def _label(text: str | None) -> str | None:
@@ -178,6 +171,8 @@ def _read_csv(path: Path, folder: Path, machines: Iterable[str] | None) -> list[
             problem = f"split is {row['split']!r}, it must be train or test: correct it"
         elif label not in LABELS:
             problem = f"label is {row['label']!r}, it must be normal, anomaly or empty: correct it"
+        elif split == "train" and not label and label_word(stem(row["file"])) == "anomaly":
+            problem = f"{row['file']} trains as normal, and its name says anomaly: write its label"
         elif not machine or "/" in machine:
             problem = f"machine is {machine!r}, it must be a name without slash: correct it"
         if problem:
