@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import struct
 import tracemalloc
 from pathlib import Path
@@ -194,6 +195,11 @@ def test_bytes_after_the_end_are_no_samples(container):
     assert len(decoded(content).samples) == COUNT
 
 
+def test_bytes_after_the_last_page_of_opus():
+    content = written("OGG", "OPUS")
+    np.testing.assert_array_equal(decoded(content + b"1234567").samples, decoded(content).samples)
+
+
 def test_much_that_is_not_counted_is_told():
     assert_whole(riff(fmt(), data()) + PCM, "bytes after the end")
 
@@ -230,6 +236,24 @@ def test_cut(name, missing):
         assert "truncated" in said
     elif missing < 0.9 * len(content):  # else the header is cut too
         assert f"is truncated ({missing} byte" in said
+
+
+@pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
+def test_ogg_that_libsndfile_would_shorten(codec):
+    content = written("OGG", codec, np.random.default_rng(1).normal(0, 0.1, 100_000))
+    assert not any("damaged" in word for word in words(decoded(content)))
+    rng = np.random.default_rng(2)
+    for place in range(3, len(content), len(content) // 20):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        refusal(bytes(flipped))
+    starts = [match.start() for match in re.finditer(b"OggS", content)]
+    assert len(starts) > 3
+    assert "(the checksum of its page " in refusal(content[: len(content) // 2].ljust(len(content), b"\0"))
+    assert "(there is no page at byte " in refusal(content[: starts[-1]].ljust(len(content), b"\0"))
+    assert f"(page {len(starts) - 2} is missing)" in refusal(content[: starts[-2]] + content[starts[-1] :])
+    assert "holds several streams" in refusal(content + content)
+    assert words(decoded(content[: starts[-1]]))[0] == "length unknown"
 
 
 @pytest.mark.parametrize("magic", [b"RF64", b"BW64"])

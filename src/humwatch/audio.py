@@ -18,6 +18,7 @@ import io
 import os
 import re
 import struct
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ PLAIN = struct.Struct("<4sI4s4sIHHIIHH4sI")  # chunks fmt and data of a WAV file
 EMPTY_TAG = b"ID3\4\0\0\0\0\0\x7f" + bytes(127)
 BLOCK = 2**20  # samples that are read at a time where nothing says how many there are
 RATES_READ = 25
+REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bits
 NO_SAMPLES_YET = "is truncated (it ends before its samples begin): replace or remove it"
 
 # What files that are no recordings begin with.
@@ -229,7 +231,7 @@ def _whole(data: bytes) -> tuple[bytes, list[Remark]]:
     if magic == b"fLaC" and len(data) >= 26 and not (data[21] & 15 or any(data[22:26])):
         return data, [UNKNOWN_LENGTH]
     if magic == b"OggS":
-        return data, _ogg(data)
+        return _ogg(data)
     if magic[:3] == b"ID3" or (magic[:1] == b"\xff" and magic[1:2] >= b"\xe0"):
         _check_mp3(data)
         # libsndfile 1.2 finds MPEG in memory only behind a tag.
@@ -410,16 +412,32 @@ def _au(data: bytes, order: str) -> tuple[bytes, list[Remark]]:
     return data, []
 
 
-def _ogg(data: bytes) -> list[Remark]:
-    """Pages state their lengths, and the last one that it is the last."""
-    end, last = 0, False
+def _ogg(data: bytes) -> tuple[bytes, list[Remark]]:
+    """Pages state their lengths, numbers and checksums, and the last one that it is the last; libsndfile skips damaged ones."""
+    end, last, pages = 0, False, 0
     while data[end : end + 4] == b"OggS":
-        body = end + 27 + data[end + 26] if end + 26 < len(data) else end + 27
-        last = bool(data[end + 5] & 4) if end + 5 < len(data) else False
-        end = body + sum(data[end + 27 : body])
+        start, body = end, end + 27 + data[end + 26] if end + 26 < len(data) else end + 27
+        end = body + sum(data[start + 27 : body])
         if max(end, body) > len(data):
             raise InputError("is truncated (its last page is not whole): replace or remove it")
-    return [] if last else [UNKNOWN_LENGTH]
+        kind, number, checksum = struct.unpack_from("<B12xII", data, start + 5)
+        if checksum != _ogg_checksum(data[start : start + 22] + bytes(4) + data[start + 26 : end]):
+            raise InputError(f"is damaged (the checksum of its page {pages} is wrong): replace or remove it")
+        if kind & 2 and pages:
+            raise InputError("holds several streams, of which only the first would be read: write one file of each")
+        if pages == 0:
+            first = number
+        if number != first + pages:
+            raise InputError(f"is damaged (page {pages} is missing): replace or remove it")
+        last, pages = bool(kind & 4), pages + 1
+    if data[end:] and not last:
+        raise InputError(f"is damaged (there is no page at byte {end}, where one should begin): replace or remove it")
+    return data[:end], [] if last else [UNKNOWN_LENGTH]
+
+
+def _ogg_checksum(page: bytes) -> int:
+    """CRC-32 as in zlib, but beginning with 0, not inverted at its end, and the highest bit of a byte first."""
+    return int(f"{zlib.crc32(page.translate(REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF:032b}"[::-1], 2)
 
 
 def _check_mp3(data: bytes) -> None:
