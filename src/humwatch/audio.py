@@ -15,6 +15,7 @@ What was never finished is read to the end of the file, with a remark; what is c
 """
 
 import io
+import math
 import os
 import re
 import struct
@@ -236,7 +237,7 @@ def _whole(data: bytes) -> tuple[bytes, list[Remark]]:
         _check_mp3(data)
         # libsndfile 1.2 finds MPEG in memory only behind a tag.
         return data if magic[:3] == b"ID3" else EMPTY_TAG + data, []
-    if magic == b"NIST":
+    if data[:7] == b"NIST_1A":
         return _nist(data), []
     return data, []
 
@@ -460,14 +461,16 @@ def _after_id3(data: bytes) -> int:
 
 def _nist(data: bytes) -> bytes:
     """The header is text; libsndfile takes all that follows for samples."""
-    header = data[:1024]
-    numbers = [
-        re.search(rb"%s -i (\d+)" % name, header) for name in (b"sample_count", b"channel_count", b"sample_n_bytes")
-    ]
-    length = re.match(rb"NIST_1A\s+(\d+)", header)
-    if not length or not all(numbers):
-        return data
-    end = int(length[1]) + int(np.prod([int(number[1]) for number in numbers if number]))
+    length = re.match(rb"NIST_1A\s+(\d+)\n", data[:100])
+    if not length or len(data) <= (end := int(length[1])):
+        raise InputError(NO_SAMPLES_YET)
+    sizes = []
+    for name in (b"sample_count", b"channel_count", b"sample_n_bytes"):
+        number = re.search(rb"\n%s -(?:i|s\d+) (\d+)\s" % name, data[:end])
+        if not number:
+            raise InputError(f"does not say in its header how long it is (no {name.decode()}): replace or remove it")
+        sizes.append(int(number[1]))
+    end += math.prod(sizes)
     if end > len(data):
         raise InputError(_truncated(end - len(data)))
     return data[:end]
