@@ -463,8 +463,24 @@ TABLE = "file,machine,split,label\na.wav,Pümp 3,train,\nb.wav,Pümp 3,test,anom
         .encode("utf-8-sig"),
         TABLE.replace("\n", ",,\n").encode() + b",,,,,\n\n ,,,,,\n",
         TABLE.replace("b.wav", ".\\\\b.wav").replace("\\\\", "\\").encode(),
+        TABLE.replace(",", ";").encode("utf-16-le"),
+        TABLE.encode("utf-16-be"),
+        b"\r\n,,,\r\n  \n" + TABLE.encode(),
+        b";;;\nsep=;\n\n;;;\n" + TABLE.replace(",", ";").encode(),
     ],
-    ids=["plain", "semicolons", "tabs, UTF-16", "sep=", "capitals, BOM", "blank rows", "backslash"],
+    ids=[
+        "plain",
+        "semicolons",
+        "tabs, UTF-16",
+        "sep=",
+        "capitals, BOM",
+        "blank rows",
+        "backslash",
+        "UTF-16",
+        "big-endian",
+        "blank first",
+        "blank first, sep=",
+    ],
 )
 def test_csv_from_spreadsheets(tmp_path, text):
     touch(tmp_path, "a.wav", "b.wav")
@@ -473,6 +489,36 @@ def test_csv_from_spreadsheets(tmp_path, text):
         ("Pümp 3", "train"): [("a.wav", "00", 0)],
         ("Pümp 3", "test"): [("b.wav", "00", 1)],
     }
+
+
+@pytest.mark.parametrize("name", ["machine-id", "Machine ID", "machine_id", "MACHINE - id"])
+def test_csv_optional_columns(tmp_path, caplog, name):
+    touch(tmp_path, "a.wav")
+    (tmp_path / "list.csv").write_text(f"file,machine,split,label,{name},\na.wav,pump,train,,7,\n")
+    assert found("folder", tmp_path, csv=str(tmp_path / "list.csv")) == {("pump", "train"): [("a.wav", "7", 0)]}
+    assert not caplog.messages
+
+
+def test_csv_columns_that_are_not_read(tmp_path, caplog):
+    touch(tmp_path, "a.wav")
+    (tmp_path / "list.csv").write_text("file,machine,split,label,machineid,Id\na.wav,pump,train,,7,\n")
+    found("folder", tmp_path, csv=str(tmp_path / "list.csv"))
+    (said,) = caplog.messages
+    assert "has columns that are not read: machineid, id (known are file, machine, split, label, machine_id," in said
+
+
+def test_csv_that_cannot_be_read(tmp_path):
+    for content, sentence in (
+        (TABLE.encode("cp1252"), r"list.csv is not UTF-8 \(row 2\): save it as CSV UTF-8$"),
+        (TABLE.encode("utf-16")[:-1], r"list.csv is not UTF-16 \(row"),
+    ):
+        (tmp_path / "list.csv").write_bytes(content)
+        with pytest.raises(InputError, match=sentence):
+            found("folder", tmp_path, csv=str(tmp_path / "list.csv"))
+    with pytest.raises(InputError, match="is a folder: name the CSV file"):
+        found("folder", tmp_path, csv=str(tmp_path))
+    with pytest.raises(InputError, match=r"no.csv cannot be read \(No such file or directory\): correct the path"):
+        found("folder", tmp_path, csv=str(tmp_path / "no.csv"))
 
 
 def test_csv_says_which_row(tmp_path):

@@ -68,7 +68,9 @@ MISPLACED = {
     "abnormal",
 }  # where a machine's name should stand: the path is a folder too deep
 COLUMNS = ("file", "machine", "split", "label")
+OPTIONAL = ("machine_id", "domain", "attributes")
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+BLANK = re.compile(r'[\s,;|"]*')  # a line, or a cell, that holds nothing
 
 
 def find(folder: Path, dataset: Mapping[str, Any]) -> list[ClipName]:
@@ -153,10 +155,11 @@ def _warn_of_ids(clips: Iterable[ClipName]) -> None:
 def _read_csv(path: Path, folder: Path, machines: Iterable[str] | None) -> list[ClipName]:
     try:
         rows = _rows(path)
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise InputError(
-            f"dataset.csv: {shown(path)} cannot be read ({error}): correct the path or save it as UTF-8 CSV"
-        ) from None
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror}): correct the path"
+        raise InputError(f"dataset.csv: {shown(path)} {problem}") from None
+    except csv.Error as error:
+        raise InputError(f"dataset.csv: {shown(path)} cannot be read ({error}): save it as UTF-8 CSV") from None
     where = f"dataset.csv: {shown(path)}, "
     seen: set[str] = set()
 
@@ -193,17 +196,17 @@ def _read_csv(path: Path, folder: Path, machines: Iterable[str] | None) -> list[
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """(number in the file, cells by column; under "" what is beyond the columns) of every row that is not blank."""
-    data = path.read_bytes()
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = data.decode("utf-16" if wide else "utf-8-sig")
-    first, header = [*re.split("[\r\n]+", text.lstrip("\r\n"), maxsplit=2), ""][:2]
+    if path.is_dir():
+        raise InputError(f"dataset.csv: {shown(path)} is a folder: name the CSV file, or leave dataset.csv out")
+    text = _text(path)
+    lines = (line for line in re.split("[\r\n]+", text) if not BLANK.fullmatch(line))
+    first, header = next(lines, ""), next(lines, "")
     stated = re.fullmatch(r'"?sep=(.)"?[,;\s]*', first, re.IGNORECASE)
     header = header if stated else first
 
     def names(separator: str) -> list[str]:
-        return [
-            cell.strip().casefold().replace(" ", "_") for cell in next(csv.reader([header], delimiter=separator), [])
-        ]
+        cells = next(csv.reader([header], delimiter=separator), [])
+        return [re.sub(r"[\s-]+", "_", cell.strip().casefold()) for cell in cells]
 
     found = {separator: names(separator) for separator in (stated[1] if stated else SEPARATORS)}
     separator = max(found, key=lambda s: (len({*COLUMNS} & {*found[s]}), len(found[s])))
@@ -218,14 +221,36 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise InputError(
             f"dataset.csv: {shown(path)} names the column(s) {listing(twice)} twice: rename one of the two"
         )
+    if unread := [name for name in columns if name not in ("", *COLUMNS, *OPTIONAL)]:
+        log.warning(
+            "dataset.csv: %s has columns that are not read: %s (known are %s)",
+            *(shown(path), listing(unread), listing([*COLUMNS, *OPTIONAL])),
+        )
     rows = []
     for number, cells in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator), 1):
         cells = [cell.strip() for cell in cells]
-        if any(cells):
+        if not all(map(BLANK.fullmatch, cells)):
             padded = cells + [""] * (len(columns) - len(cells))
             beyond = ", ".join(filter(None, cells[len(columns) :]))
             rows.append((number, dict(zip(columns, padded, strict=False)) | {"": beyond}))
     return rows[2 if stated else 1 :]
+
+
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif b"\0" in data[:2]:  # the other half of a letter
+        encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
+    else:
+        encoding = "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"dataset.csv: {shown(path)} is not {encoding.upper()[:6].rstrip('-')} (row {row}): save it as CSV UTF-8"
+        ) from None
 
 
 def _file(folder: Path, cell: str) -> str | None:
