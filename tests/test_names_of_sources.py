@@ -218,6 +218,16 @@ def test_recordings_outside_machines(tmp_path, caplog):
     assert "1 recordings in no machine's folder are left out" in caplog.text
 
 
+def test_formats_that_are_not_read(tmp_path, caplog):
+    touch(tmp_path, "fan/normal/a.m4a", "fan/normal/b.WMA", "fan/normal/notes.txt", "pump/normal/c.wv")
+    said = refused("folder", tmp_path)
+    assert "has no recordings but 3 in a format that is not read (the first is fan/normal/a.m4a): convert them" in said
+    touch(tmp_path, "fan/normal/d.wave", "fan/normal/e.BWF", "fan/normal/.f.m4a")
+    assert len(read("folder", tmp_path, machine_types=["fan"])["fan", "train"]) == 2
+    (said,) = caplog.messages
+    assert "2 in a format that is not read (the first is fan/normal/a.m4a) are left out: convert them" in said
+
+
 # The same recording twice, links, folders that cannot be read
 
 

@@ -29,22 +29,9 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from humwatch.datasets.directory import SUFFIXES
 from humwatch.errors import InputError
 
-# Formats whose length can be checked, by libsndfile's names, and the suffixes that they go by.
-SUFFIXES = {
-    "WAV": (".wav",),
-    "WAVEX": (".wav",),
-    "RF64": (".wav",),
-    "W64": (".w64",),
-    "AIFF": (".aiff", ".aif", ".aifc"),
-    "AU": (".au",),
-    "CAF": (".caf",),
-    "FLAC": (".flac",),
-    "OGG": (".ogg", ".oga", ".opus"),
-    "MP3": (".mp3",),
-    "NIST": (),  # NIST SPHERE, which TIMIT calls .wav
-}
 LOSSY = {"MPEG_LAYER_I": "MP1", "MPEG_LAYER_II": "MP2", "MPEG_LAYER_III": "MP3", "VORBIS": "Ogg Vorbis", "OPUS": "Opus",
          "GSM610": "GSM 6.10", "IMA_ADPCM": "IMA ADPCM", "MS_ADPCM": "Microsoft ADPCM", "VOX_ADPCM": "VOX ADPCM",
          "NMS_ADPCM_16": "NMS ADPCM", "NMS_ADPCM_24": "NMS ADPCM", "NMS_ADPCM_32": "NMS ADPCM", "G721_32": "G.721",
@@ -156,7 +143,7 @@ def most_common(rates: Iterable[int]) -> int | None:
 
 
 def _decode(path: Path, data: bytes) -> Recording:
-    if (plain := _plain(data)) and path.suffix.lower() == ".wav":
+    if (plain := _plain(data)) and path.suffix.lower() in SUFFIXES["WAV"]:
         return Recording(_full_scale(plain[0]), plain[1], True, [])
     whole, remarks = _whole(data)
     try:

@@ -35,6 +35,7 @@ from humwatch.datasets.directory import (
     read_folder,
     read_names,
     stem,
+    suffix,
 )
 from humwatch.datasets.names import ClipError, listing, shown
 from humwatch.errors import InputError
@@ -181,7 +182,9 @@ def _read_csv(path: Path, folder: Path, machines: Iterable[str] | None) -> list[
         if problem:
             raise ClipError(f"row {number}:", problem, where)
         if not file:
-            wrong = "is no WAV or FLAC file: correct the row or remove it"
+            wrong = "is no file: correct the row or remove it"
+            if suffix(row["file"]) not in AUDIO_SUFFIXES:
+                wrong = "is no recording in a format that is read: convert it to WAV or FLAC, or remove the row"
             raise ClipError(f"row {number}: {folder / row['file']}", wrong, where)
         if file in seen:
             raise ClipError(f"row {number}: {file}", "is listed twice: remove one of the rows", where)
@@ -255,7 +258,7 @@ def _text(path: Path) -> str:
 
 def _file(folder: Path, cell: str) -> str | None:
     """The path under `folder` of the recording that a cell names, None where there is none; backslashes may separate folders."""
-    if os.path.splitext(cell)[1].lower() not in AUDIO_SUFFIXES:
+    if suffix(cell) not in AUDIO_SUFFIXES:
         return None
     for name in (cell, cell.replace("\\", "/")) if "\\" in cell else (cell,):
         path = os.path.join(folder, name)
