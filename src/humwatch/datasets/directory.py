@@ -103,7 +103,8 @@ def audio_files(folder: Path, top_folders: Sequence[str] | None = None) -> list[
     """
     if not os.path.isdir(folder):
         raise InputError(f"dataset.path: {shown(folder)} is no folder: create it or correct the path")
-    files, unread = [], []
+    files: list[str] = []
+    unread: list[str] = []
     for file in _walk(f"{folder}/", "", (os.path.realpath(folder),), set(), top_folders):
         (files if suffix(file) in AUDIO_SUFFIXES else unread).append(file)
     if unread:
