@@ -52,9 +52,9 @@ def rf64(magic=b"RF64", size=2 * COUNT, count=None):
     return riff(ds64, fmt(), data(0xFFFFFFFF), size=0xFFFFFFFF, magic=magic)
 
 
-def written(container, codec="PCM_16", samples=NOISE, **kwargs):
+def written(container, codec="PCM_16", samples=NOISE, rate=RATE, **kwargs):
     file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format=container, subtype=codec, **kwargs)
+    soundfile.write(file, samples, rate, format=container, subtype=codec, **kwargs)
     return file.getvalue()
 
 
@@ -339,6 +339,9 @@ NO_RECORDING = {
     "an HTML page": b"\n<!DOCTYPE html><html><body>404</body></html>",
     "an MP4 file": b"\0\0\0\x20ftypM4A \0\0\0\0" + bytes(range(256)),
     "a ZIP archive: unpack it": b"PK\3\4" + bytes(range(256)),
+    "begins as MP3 does and is none (samples without a header?)": b"\xff\xe3" + PCM,
+    "sample rate of 16 Hz in its header, and those from 100 to 1000000 Hz are read": riff(fmt(rate=16), data()),
+    "sample rate of 1600000 Hz": written("AU", rate=1_600_000),
     "a text file": b"not a recording\n" * 10,
     "cannot be read as audio": bytes(range(256)) * 4,
     "VOC audio": written("VOC"),
@@ -415,6 +418,26 @@ def test_quality(tmp_path):
     }
 
 
+def test_a_copy_that_was_interrupted(tmp_path):
+    """More than half of it, a second at least, in all channels, in one run to the end."""
+    half, gated = np.zeros(3 * RATE), np.zeros(3 * RATE)
+    half[: RATE + 10], gated[:RATE] = 0.1, 0.1
+    gated[-1] = 1e-3
+    less = half.copy()
+    less[: 2 * RATE] = 0.1
+    quality = checked(
+        tmp_path,
+        half=half + np.pad(NOISE, (0, 3 * RATE - COUNT)),
+        half_of_two=np.column_stack([half, half * 0.5]),
+        half_of_one=np.column_stack([half, np.resize(NOISE, 3 * RATE)]),
+        less=less,
+        gated=gated,
+        short=np.pad(NOISE, (0, 2 * COUNT)),
+    )
+    assert set(quality[["half.wav", "half_of_two.wav"]].str.contains("ends in silence")) == {True}
+    assert not quality.drop(["half.wav", "half_of_two.wav"]).str.contains("ends in silence").any()
+
+
 def test_a_kind_is_warned_of_once(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         checked(tmp_path, **{f"clip_{i}": np.zeros(COUNT) for i in range(20)}, other=np.full(COUNT, 0.5))
@@ -451,6 +474,8 @@ def test_common_sample_rate(tmp_path):
     paths[50].write_bytes(b"no recording")
     assert audio.common_sample_rate(paths) == 16000
     assert audio.common_sample_rate(paths[:1]) == 8000
+    paths[51].write_bytes(riff(fmt(rate=16), data()))
+    assert audio.common_sample_rate(paths[51:52]) is None
     assert audio.common_sample_rate(paths[50:51]) is None and audio.common_sample_rate([]) is None
 
 

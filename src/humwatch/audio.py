@@ -42,6 +42,7 @@ PLAIN = struct.Struct("<4sI4s4sIHHIIHH4sI")  # chunks fmt and data of a WAV file
 EMPTY_TAG = b"ID3\4\0\0\0\0\0\x7f" + bytes(127)
 BLOCK = 2**20  # samples that are read at a time where nothing says how many there are
 RATES_READ = 25
+RATES = range(100, 1_000_001)  # Hz, as the configuration allows
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bits
 NO_SAMPLES_YET = "is truncated (it ends before its samples begin): replace or remove it"
 
@@ -114,17 +115,24 @@ def decode(path: Path, data: bytes) -> Recording:
     Raises InputError, one sentence that names the file, where it is cut, damaged, empty or no recording.
     """
     try:
-        return _decode(path, data)
+        recording = _decode(path, data)
+        if recording.sample_rate not in RATES:
+            raise InputError(
+                f"states a sample rate of {recording.sample_rate} Hz in its header, and those from {RATES[0]} to "
+                f"{RATES[-1]} Hz are read: correct the header, replace or remove it"
+            )
+        return recording
     except InputError as reason:
         raise InputError(f"{path} {reason}") from None
 
 
 def sample_rate_of(path: Path) -> int | None:
-    """Sample rate of a file in Hz from its header, None where it cannot be read (its own check says why)."""
+    """Sample rate of a file in Hz from its header, None where none can be read (its own check says why)."""
     try:
-        return soundfile.info(os.fsencode(path)).samplerate
+        rate = soundfile.info(os.fsencode(path)).samplerate
     except (soundfile.LibsndfileError, OSError):
         return None
+    return rate if rate in RATES else None
 
 
 def common_sample_rate(paths: Sequence[Path]) -> int | None:
@@ -486,6 +494,8 @@ def _what_it_is(data: bytes, reason: str) -> str:
     for magic, what in OTHER_FILES.items():
         if data.startswith(magic):
             return f"is {what}"
+    if data[:1] == b"\xff" and data[1:2] >= b"\xe0" and data[1:2] != b"\xfe":
+        return "begins as MP3 does and is none (samples without a header?): write it as WAV, replace or remove it"
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or not re.search(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]", data[:4096]):
         return "is a text file, not a recording: replace or remove it"
     return f"cannot be read as audio ({reason}): replace or remove it"
