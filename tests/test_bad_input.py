@@ -172,7 +172,7 @@ def test_empty_folder(project, tmp_path):
     project.configure(
         project.config | {"dataset": {"name": "x", "source": "directory", "path": str(tmp_path / "empty")}}
     )
-    assert "has no WAV or FLAC clips" in fail(project, "--dry-run")
+    assert "has no recordings: add some" in fail(project, "--dry-run")
 
 
 def test_wrong_features_are_refused(recordings, tmp_path):

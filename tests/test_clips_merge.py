@@ -70,13 +70,6 @@ def test_equal_clips_are_named(tmp_path, caplog):
     assert twice_in_test.startswith("4 test clips are there twice")
 
 
-def test_the_same_name_with_two_suffixes(tmp_path, caplog):
-    train = clips("train", 2, label=0)
-    train.loc[1, "clip"] = train.loc[0, "clip"].replace(".wav", ".flac")
-    _, (warning,), _ = merged(tmp_path, caplog, train)
-    assert f"{train['clip'][1]} and {train['clip'][0]}" in warning
-
-
 @pytest.mark.parametrize("few", ["fan", "pump"])
 def test_another_sample_rate_in_another_table_blames_the_few(tmp_path, caplog, few):
     tables = [clips("train", 2 if t == few else 5, t, sample_rate=8000 if t == few else 16000) for t in ("fan", "pump")]

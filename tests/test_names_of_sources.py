@@ -218,6 +218,16 @@ def test_recordings_outside_machines(tmp_path, caplog):
     assert "1 recordings in no machine's folder are left out" in caplog.text
 
 
+def test_formats_that_are_not_read(tmp_path, caplog):
+    touch(tmp_path, "fan/normal/a.m4a", "fan/normal/b.WMA", "fan/normal/notes.txt", "pump/normal/c.wv")
+    said = refused("folder", tmp_path)
+    assert "has no recordings but 3 in a format that is not read (the first is fan/normal/a.m4a): convert them" in said
+    touch(tmp_path, "fan/normal/d.wave", "fan/normal/e.BWF", "fan/normal/.f.m4a")
+    assert len(read("folder", tmp_path, machine_types=["fan"])["fan", "train"]) == 2
+    (said,) = caplog.messages
+    assert "2 in a format that is not read (the first is fan/normal/a.m4a) are left out: convert them" in said
+
+
 # The same recording twice, links, folders that cannot be read
 
 
@@ -295,6 +305,62 @@ def test_what_cannot_be_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", closed)
     assert f"the folder {tmp_path}/fan/normal/ cannot be read (Permission denied)" in refused("folder", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "files", "keys", "sentence"),
+    [
+        (
+            "directory",
+            ["fan/train/normal_id_00_1.wav"],
+            {"machine_types": ["Fan"]},
+            "no clips of Fan in .*, only of fan",
+        ),
+        ("folder", ["a/normal/1.wav", "b/normal/1.wav"], {"machine_types": ["a", "B"]}, "of B in .*, only of a, b:"),
+        ("directory", ["fan/train/normal_id_00_1.wav"], {"machine_ids": ["0"]}, "no clips of 0 in .*, only of 00:"),
+        (
+            "directory",
+            ["fan/train/normal_id_00_1.wav", "pump/train/normal_id_02_1.wav"],
+            {"machine_types": ["fan"], "machine_ids": ["02"]},
+            "no clips of 02 in .*, only of 00:",
+        ),
+        (
+            "directory",
+            ["fan/train/normal_id_00_1.wav", "pump/train/normal_id_02_1.wav"],
+            {"machine_types": ["fan", "pump"], "machine_ids": ["02"]},
+            "machine_types: fan has no clips of the ids that dataset.machine_ids names in ",
+        ),
+        (
+            "mimii",
+            [f"{level}_dB_fan/fan/id_00/normal/{i}.wav" for level in (0, 6) for i in range(2)],
+            {"machine_types": ["fan"]},
+            "no clips of fan in .*, only of fan_0_dB, fan_6_dB",
+        ),
+        ("folder", [], {"machine_types": ["fan"]}, "has no recordings of fan: add some"),
+        ("folder", ["a/normal/1.wav", "all/normal/1.wav"], {"machine_types": ["fan"]}, "has no recordings of fan: add"),
+        (
+            "folder",
+            ["a/normal/1.wav", "all/normal/1.wav"],
+            {"machine_types": ["a", "b"]},
+            "no clips of b in .*, only of a:",
+        ),
+        ("parquet", [], {}, "has no files of features: add some"),
+    ],
+)
+def test_what_is_there_instead(tmp_path, source, files, keys, sentence):
+    touch(tmp_path, *files)
+    dataset = {"source": source, "path": str(tmp_path), "machine_types": [], "machine_ids": []} | keys
+    with pytest.raises(InputError, match=sentence):
+        datasets.machines(dataset, datasets.recordings(dataset, tmp_path))
+
+
+@pytest.mark.parametrize("machine_ids", [["mean"], ["../../x"], ["00", "99"]])
+def test_ids_of_the_demo(machine_ids):
+    dataset = {"name": "x", "source": "demo", "machine_types": [], "machine_ids": machine_ids}
+    with pytest.raises(InputError, match=f"no clips of {machine_ids[-1]} in results/x/recordings, only of 00, 02, 04:"):
+        datasets.machines(dataset, {})
+    ids = datasets.machines(dataset | {"machine_ids": ["02"]}, {})
+    assert ids == {("slider", "test"): ["02"], ("slider", "train"): ["02"]}
 
 
 def test_names_of_the_configuration(tmp_path, caplog):

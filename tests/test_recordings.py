@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import struct
 import tracemalloc
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import soundfile
 
 from humwatch import audio, clips
-from humwatch.datasets.directory import AUDIO_SUFFIXES, ClipName
+from humwatch.datasets.directory import ClipName
 from humwatch.errors import InputError
 from humwatch.features.extract import extract
 from humwatch.features.logmel import LogMel
@@ -51,9 +52,9 @@ def rf64(magic=b"RF64", size=2 * COUNT, count=None):
     return riff(ds64, fmt(), data(0xFFFFFFFF), size=0xFFFFFFFF, magic=magic)
 
 
-def written(container, codec="PCM_16", samples=NOISE, **kwargs):
+def written(container, codec="PCM_16", samples=NOISE, rate=RATE, **kwargs):
     file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format=container, subtype=codec, **kwargs)
+    soundfile.write(file, samples, rate, format=container, subtype=codec, **kwargs)
     return file.getvalue()
 
 
@@ -194,6 +195,12 @@ def test_bytes_after_the_end_are_no_samples(container):
     assert len(decoded(content).samples) == COUNT
 
 
+@pytest.mark.parametrize(("container", "codec"), [("OGG", "OPUS"), ("NIST", "ULAW"), ("NIST", "ALAW")])
+def test_bytes_after_the_end_of_other_codecs(container, codec):
+    content = written(container, codec)
+    np.testing.assert_array_equal(decoded(content + b"1234567").samples, decoded(content).samples)
+
+
 def test_much_that_is_not_counted_is_told():
     assert_whole(riff(fmt(), data()) + PCM, "bytes after the end")
 
@@ -213,6 +220,7 @@ CUT = {
     "AU": {},
     "AU little": {"container": "AU", "endian": "LITTLE"},
     "NIST": {},
+    "NIST mu-law": {"container": "NIST", "codec": "ULAW"},
     "MP3": {"codec": "MPEG_LAYER_III"},
     "FLAC": {},
     "Vorbis": {"container": "OGG", "codec": "VORBIS"},
@@ -228,8 +236,28 @@ def test_cut(name, missing):
     said = refusal(content[: len(content) - missing])
     if name in ("FLAC", "Vorbis", "Opus", "ALAC"):
         assert "truncated" in said
+    elif name.startswith("NIST") and missing > 0.9 * len(content):
+        assert "ends before its samples begin" in said
     elif missing < 0.9 * len(content):  # else the header is cut too
         assert f"is truncated ({missing} byte" in said
+
+
+@pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
+def test_ogg_that_libsndfile_would_shorten(codec):
+    content = written("OGG", codec, np.random.default_rng(1).normal(0, 0.1, 100_000))
+    assert len(decoded(content).samples) == 100_000
+    rng = np.random.default_rng(2)
+    for place in range(3, len(content), len(content) // 20):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        refusal(bytes(flipped))
+    starts = [match.start() for match in re.finditer(b"OggS", content)]
+    assert len(starts) > 3
+    assert "(the checksum of its page " in refusal(content[: len(content) // 2].ljust(len(content), b"\0"))
+    assert "(there is no page at byte " in refusal(content[: starts[-1]].ljust(len(content), b"\0"))
+    assert f"(page {len(starts) - 2} is missing)" in refusal(content[: starts[-2]] + content[starts[-1] :])
+    assert "holds several streams" in refusal(content + content)
+    assert words(decoded(content[: starts[-1]]))[0] == "length unknown"
 
 
 @pytest.mark.parametrize("magic", [b"RF64", b"BW64"])
@@ -288,6 +316,9 @@ def test_lossy_codecs_in_wav(codec):
         ("FLAC", "PCM_24", ".flac", []),
         ("WAV", "PCM_16", ".flac", ["WAV named .flac"]),
         ("WAVEX", "PCM_16", ".wav", []),
+        ("WAV", "PCM_16", ".wave", []),
+        ("AU", "PCM_16", ".snd", []),
+        ("NIST", "PCM_16", ".SPH", []),
         ("AIFF", "PCM_16", ".aif", []),
         ("CAF", "PCM_16", ".wav", ["CAF named .wav"]),
         ("AU", "FLOAT", ".wav", ["AU named .wav"]),
@@ -300,10 +331,6 @@ def test_formats_are_named(container, codec, suffix, expected):
     assert words(recording) == expected and len(recording.samples) == COUNT
 
 
-def test_every_suffix_is_one_of_a_format():
-    assert {suffix for suffixes in audio.SUFFIXES.values() for suffix in suffixes} == AUDIO_SUFFIXES
-
-
 NO_RECORDING = {
     "is empty (0 bytes)": b"",
     "all its bytes are zero": bytes(1000),
@@ -312,6 +339,9 @@ NO_RECORDING = {
     "an HTML page": b"\n<!DOCTYPE html><html><body>404</body></html>",
     "an MP4 file": b"\0\0\0\x20ftypM4A \0\0\0\0" + bytes(range(256)),
     "a ZIP archive: unpack it": b"PK\3\4" + bytes(range(256)),
+    "begins as MP3 does and is none (samples without a header?)": b"\xff\xe3" + PCM,
+    "sample rate of 16 Hz in its header, and those from 100 to 1000000 Hz are read": riff(fmt(rate=16), data()),
+    "sample rate of 1600000 Hz": written("AU", rate=1_600_000),
     "a text file": b"not a recording\n" * 10,
     "cannot be read as audio": bytes(range(256)) * 4,
     "VOC audio": written("VOC"),
@@ -325,6 +355,7 @@ NO_RECORDING = {
     "two chunks of samples": riff(fmt(), data(), data()),
     "codec (number 0x2000)": riff(fmt(codec=0x2000), data()),
     "without its sizes (chunk ds64)": riff(fmt(), data(0xFFFFFFFF), magic=b"RF64"),
+    "no sample_count": written("NIST").replace(b"sample_count -i", b"sample_counts -i"),
     "ends before its samples begin": riff(fmt(), data())[:30],
 }
 
@@ -387,6 +418,26 @@ def test_quality(tmp_path):
     }
 
 
+def test_a_copy_that_was_interrupted(tmp_path):
+    """More than half of it, a second at least, in all channels, in one run to the end."""
+    half, gated = np.zeros(3 * RATE), np.zeros(3 * RATE)
+    half[: RATE + 10], gated[:RATE] = 0.1, 0.1
+    gated[-1] = 1e-3
+    less = half.copy()
+    less[: 2 * RATE] = 0.1
+    quality = checked(
+        tmp_path,
+        half=half + np.pad(NOISE, (0, 3 * RATE - COUNT)),
+        half_of_two=np.column_stack([half, half * 0.5]),
+        half_of_one=np.column_stack([half, np.resize(NOISE, 3 * RATE)]),
+        less=less,
+        gated=gated,
+        short=np.pad(NOISE, (0, 2 * COUNT)),
+    )
+    assert set(quality[["half.wav", "half_of_two.wav"]].str.contains("ends in silence")) == {True}
+    assert not quality.drop(["half.wav", "half_of_two.wav"]).str.contains("ends in silence").any()
+
+
 def test_a_kind_is_warned_of_once(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         checked(tmp_path, **{f"clip_{i}": np.zeros(COUNT) for i in range(20)}, other=np.full(COUNT, 0.5))
@@ -423,6 +474,8 @@ def test_common_sample_rate(tmp_path):
     paths[50].write_bytes(b"no recording")
     assert audio.common_sample_rate(paths) == 16000
     assert audio.common_sample_rate(paths[:1]) == 8000
+    paths[51].write_bytes(riff(fmt(rate=16), data()))
+    assert audio.common_sample_rate(paths[51:52]) is None
     assert audio.common_sample_rate(paths[50:51]) is None and audio.common_sample_rate([]) is None
 
 

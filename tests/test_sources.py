@@ -315,6 +315,37 @@ def test_folder_names_are_checked(tmp_path, name, sentence):
         found("folder", touch(tmp_path, name))
 
 
+@pytest.mark.parametrize(
+    ("source", "name", "sentence"),
+    [
+        ("directory", "fan/train/id_00_anomaly_01.wav", "says anomaly in its name where the beginning of it does not"),
+        ("directory", "fan/train/normal_id_00_01_anomaly.wav", "says anomaly .*: begin it with anomaly_id_ or rename"),
+        ("directory", "fan/train/normal_id_abnormal_01.wav", "says anomaly in its name"),
+        ("directory", "fan/test/id_00_anomaly_2.wav", "says anomaly in its name"),
+        ("directory", "fan/test/id_00_2_Normal.wav", "says normal in its name"),
+        ("directory", "fan/test/normal_id_00_3_anomaly.wav", "says anomaly in its name"),
+        ("mimii", "fan/id_00/normal/anomaly_1.wav", "says anomaly in its name where its folder normal/ does not"),
+        ("mimii", "fan/id_00/abnormal/normal_1.wav", "says normal in its name where its folder abnormal/ does not"),
+        ("folder", "fan/test/section_00_source_test_normal_0000_anomaly.wav", "says anomaly in its name"),
+    ],
+)
+def test_no_name_that_says_anomaly_is_overruled(tmp_path, source, name, sentence):
+    with pytest.raises(InputError, match=sentence):
+        found(source, touch(tmp_path, name))
+
+
+def test_labels_that_agree(tmp_path):
+    touch(
+        tmp_path,
+        *(f"fan/{name}.wav" for name in ("train/id_00_normal_1", "test/anomaly_id_00_not_normal", "test/id_00_1")),
+    )
+    assert {clip[::2] for clips in found("directory", tmp_path).values() for clip in clips} == {
+        ("id_00_normal_1.wav", None),
+        ("anomaly_id_00_not_normal.wav", 1),
+        ("id_00_1.wav", None),
+    }
+
+
 def test_folder_reads_what_is_unambiguous(tmp_path):
     touch(
         tmp_path, "Pump/Normal/a.wav", "Pump/Test/Anomaly/b.wav", "Pump/TEST/abnormal/c.wav", "Pump/test/NORMAL/d.wav"
@@ -378,7 +409,9 @@ def test_csv(tmp_path):
     [
         ("a.wav,pump,training,normal", "row 2: split is 'training', it must be train or test"),
         ("a.wav,pump,test,broken", "row 2: label is 'broken', it must be normal, anomaly or empty"),
-        ("b.wav,pump,test,normal", "row 2: .*b.wav is no WAV or FLAC file"),
+        ("deep/anomaly 1.wav,pump,train,", "row 2: deep/anomaly 1.wav trains as normal, and its name says anomaly"),
+        ("b.wav,pump,test,normal", "row 2: .*b.wav is no file: correct"),
+        ("deep/b.m4a,pump,test,normal", "row 2: .*b.m4a is no recording in a format that is read: convert it"),
         ("a.wav,,test,normal", "row 2: machine is ''"),
         ("a.wav,pump,test,normal\na.wav,pump,test,normal", "row 3: a.wav is listed twice"),
         ("a.wav,pump,test,normal\n./a.wav,pump,train,normal", "row 3: a.wav is listed twice"),
@@ -431,8 +464,24 @@ TABLE = "file,machine,split,label\na.wav,Pümp 3,train,\nb.wav,Pümp 3,test,anom
         .encode("utf-8-sig"),
         TABLE.replace("\n", ",,\n").encode() + b",,,,,\n\n ,,,,,\n",
         TABLE.replace("b.wav", ".\\\\b.wav").replace("\\\\", "\\").encode(),
+        TABLE.replace(",", ";").encode("utf-16-le"),
+        TABLE.encode("utf-16-be"),
+        b"\r\n,,,\r\n  \n" + TABLE.encode(),
+        b";;;\nsep=;\n\n;;;\n" + TABLE.replace(",", ";").encode(),
     ],
-    ids=["plain", "semicolons", "tabs, UTF-16", "sep=", "capitals, BOM", "blank rows", "backslash"],
+    ids=[
+        "plain",
+        "semicolons",
+        "tabs, UTF-16",
+        "sep=",
+        "capitals, BOM",
+        "blank rows",
+        "backslash",
+        "UTF-16",
+        "big-endian",
+        "blank first",
+        "blank first, sep=",
+    ],
 )
 def test_csv_from_spreadsheets(tmp_path, text):
     touch(tmp_path, "a.wav", "b.wav")
@@ -441,6 +490,36 @@ def test_csv_from_spreadsheets(tmp_path, text):
         ("Pümp 3", "train"): [("a.wav", "00", 0)],
         ("Pümp 3", "test"): [("b.wav", "00", 1)],
     }
+
+
+@pytest.mark.parametrize("name", ["machine-id", "Machine ID", "machine_id", "MACHINE - id"])
+def test_csv_optional_columns(tmp_path, caplog, name):
+    touch(tmp_path, "a.wav")
+    (tmp_path / "list.csv").write_text(f"file,machine,split,label,{name},\na.wav,pump,train,,7,\n")
+    assert found("folder", tmp_path, csv=str(tmp_path / "list.csv")) == {("pump", "train"): [("a.wav", "7", 0)]}
+    assert not caplog.messages
+
+
+def test_csv_columns_that_are_not_read(tmp_path, caplog):
+    touch(tmp_path, "a.wav")
+    (tmp_path / "list.csv").write_text("file,machine,split,label,machineid,Id\na.wav,pump,train,,7,\n")
+    found("folder", tmp_path, csv=str(tmp_path / "list.csv"))
+    (said,) = caplog.messages
+    assert "has columns that are not read: machineid, id (known are file, machine, split, label, machine_id," in said
+
+
+def test_csv_that_cannot_be_read(tmp_path):
+    for content, sentence in (
+        (TABLE.encode("cp1252"), r"list.csv is not UTF-8 \(row 2\): save it as CSV UTF-8$"),
+        (TABLE.encode("utf-16")[:-1], r"list.csv is not UTF-16 \(row"),
+    ):
+        (tmp_path / "list.csv").write_bytes(content)
+        with pytest.raises(InputError, match=sentence):
+            found("folder", tmp_path, csv=str(tmp_path / "list.csv"))
+    with pytest.raises(InputError, match="is a folder: name the CSV file"):
+        found("folder", tmp_path, csv=str(tmp_path))
+    with pytest.raises(InputError, match=r"no.csv cannot be read \(No such file or directory\): correct the path"):
+        found("folder", tmp_path, csv=str(tmp_path / "no.csv"))
 
 
 def test_csv_says_which_row(tmp_path):

@@ -15,9 +15,11 @@ What was never finished is read to the end of the file, with a remark; what is c
 """
 
 import io
+import math
 import os
 import re
 import struct
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,22 +29,9 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from humwatch.datasets.directory import SUFFIXES
 from humwatch.errors import InputError
 
-# Formats whose length can be checked, by libsndfile's names, and the suffixes that they go by.
-SUFFIXES = {
-    "WAV": (".wav",),
-    "WAVEX": (".wav",),
-    "RF64": (".wav",),
-    "W64": (".w64",),
-    "AIFF": (".aiff", ".aif", ".aifc"),
-    "AU": (".au",),
-    "CAF": (".caf",),
-    "FLAC": (".flac",),
-    "OGG": (".ogg", ".oga", ".opus"),
-    "MP3": (".mp3",),
-    "NIST": (),  # NIST SPHERE, which TIMIT calls .wav
-}
 LOSSY = {"MPEG_LAYER_I": "MP1", "MPEG_LAYER_II": "MP2", "MPEG_LAYER_III": "MP3", "VORBIS": "Ogg Vorbis", "OPUS": "Opus",
          "GSM610": "GSM 6.10", "IMA_ADPCM": "IMA ADPCM", "MS_ADPCM": "Microsoft ADPCM", "VOX_ADPCM": "VOX ADPCM",
          "NMS_ADPCM_16": "NMS ADPCM", "NMS_ADPCM_24": "NMS ADPCM", "NMS_ADPCM_32": "NMS ADPCM", "G721_32": "G.721",
@@ -53,6 +42,8 @@ PLAIN = struct.Struct("<4sI4s4sIHHIIHH4sI")  # chunks fmt and data of a WAV file
 EMPTY_TAG = b"ID3\4\0\0\0\0\0\x7f" + bytes(127)
 BLOCK = 2**20  # samples that are read at a time where nothing says how many there are
 RATES_READ = 25
+RATES = range(100, 1_000_001)  # Hz, as the configuration allows
+REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bits
 NO_SAMPLES_YET = "is truncated (it ends before its samples begin): replace or remove it"
 
 # What files that are no recordings begin with.
@@ -124,17 +115,24 @@ def decode(path: Path, data: bytes) -> Recording:
     Raises InputError, one sentence that names the file, where it is cut, damaged, empty or no recording.
     """
     try:
-        return _decode(path, data)
+        recording = _decode(path, data)
+        if recording.sample_rate not in RATES:
+            raise InputError(
+                f"states a sample rate of {recording.sample_rate} Hz in its header, and those from {RATES[0]} to "
+                f"{RATES[-1]} Hz are read: correct the header, replace or remove it"
+            )
+        return recording
     except InputError as reason:
         raise InputError(f"{path} {reason}") from None
 
 
 def sample_rate_of(path: Path) -> int | None:
-    """Sample rate of a file in Hz from its header, None where it cannot be read (its own check says why)."""
+    """Sample rate of a file in Hz from its header, None where none can be read (its own check says why)."""
     try:
-        return soundfile.info(os.fsencode(path)).samplerate
+        rate = soundfile.info(os.fsencode(path)).samplerate
     except (soundfile.LibsndfileError, OSError):
         return None
+    return rate if rate in RATES else None
 
 
 def common_sample_rate(paths: Sequence[Path]) -> int | None:
@@ -153,7 +151,7 @@ def most_common(rates: Iterable[int]) -> int | None:
 
 
 def _decode(path: Path, data: bytes) -> Recording:
-    if (plain := _plain(data)) and path.suffix.lower() == ".wav":
+    if (plain := _plain(data)) and path.suffix.lower() in SUFFIXES["WAV"]:
         return Recording(_full_scale(plain[0]), plain[1], True, [])
     whole, remarks = _whole(data)
     try:
@@ -229,12 +227,12 @@ def _whole(data: bytes) -> tuple[bytes, list[Remark]]:
     if magic == b"fLaC" and len(data) >= 26 and not (data[21] & 15 or any(data[22:26])):
         return data, [UNKNOWN_LENGTH]
     if magic == b"OggS":
-        return data, _ogg(data)
+        return _ogg(data)
     if magic[:3] == b"ID3" or (magic[:1] == b"\xff" and magic[1:2] >= b"\xe0"):
         _check_mp3(data)
         # libsndfile 1.2 finds MPEG in memory only behind a tag.
         return data if magic[:3] == b"ID3" else EMPTY_TAG + data, []
-    if magic == b"NIST":
+    if data[:7] == b"NIST_1A":
         return _nist(data), []
     return data, []
 
@@ -410,16 +408,32 @@ def _au(data: bytes, order: str) -> tuple[bytes, list[Remark]]:
     return data, []
 
 
-def _ogg(data: bytes) -> list[Remark]:
-    """Pages state their lengths, and the last one that it is the last."""
-    end, last = 0, False
+def _ogg(data: bytes) -> tuple[bytes, list[Remark]]:
+    """Pages state their lengths, numbers and checksums, and the last one that it is the last; libsndfile skips damaged ones."""
+    end, last, pages = 0, False, 0
     while data[end : end + 4] == b"OggS":
-        body = end + 27 + data[end + 26] if end + 26 < len(data) else end + 27
-        last = bool(data[end + 5] & 4) if end + 5 < len(data) else False
-        end = body + sum(data[end + 27 : body])
+        start, body = end, end + 27 + data[end + 26] if end + 26 < len(data) else end + 27
+        end = body + sum(data[start + 27 : body])
         if max(end, body) > len(data):
             raise InputError("is truncated (its last page is not whole): replace or remove it")
-    return [] if last else [UNKNOWN_LENGTH]
+        kind, number, checksum = struct.unpack_from("<B12xII", data, start + 5)
+        if checksum != _ogg_checksum(data[start : start + 22] + bytes(4) + data[start + 26 : end]):
+            raise InputError(f"is damaged (the checksum of its page {pages} is wrong): replace or remove it")
+        if kind & 2 and pages:
+            raise InputError("holds several streams, of which only the first would be read: write one file of each")
+        if pages == 0:
+            first = number
+        if number != first + pages:
+            raise InputError(f"is damaged (page {pages} is missing): replace or remove it")
+        last, pages = bool(kind & 4), pages + 1
+    if data[end:] and not last:
+        raise InputError(f"is damaged (there is no page at byte {end}, where one should begin): replace or remove it")
+    return data[:end], [] if last else [UNKNOWN_LENGTH]
+
+
+def _ogg_checksum(page: bytes) -> int:
+    """CRC-32 as in zlib, but beginning with 0, not inverted at its end, and the highest bit of a byte first."""
+    return int(f"{zlib.crc32(page.translate(REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF:032b}"[::-1], 2)
 
 
 def _check_mp3(data: bytes) -> None:
@@ -442,14 +456,16 @@ def _after_id3(data: bytes) -> int:
 
 def _nist(data: bytes) -> bytes:
     """The header is text; libsndfile takes all that follows for samples."""
-    header = data[:1024]
-    numbers = [
-        re.search(rb"%s -i (\d+)" % name, header) for name in (b"sample_count", b"channel_count", b"sample_n_bytes")
-    ]
-    length = re.match(rb"NIST_1A\s+(\d+)", header)
-    if not length or not all(numbers):
-        return data
-    end = int(length[1]) + int(np.prod([int(number[1]) for number in numbers if number]))
+    length = re.match(rb"NIST_1A\s+(\d+)\n", data[:100])
+    if not length or len(data) <= (end := int(length[1])):
+        raise InputError(NO_SAMPLES_YET)
+    sizes = []
+    for name in (b"sample_count", b"channel_count", b"sample_n_bytes"):
+        number = re.search(rb"\n%s -(?:i|s\d+) (\d+)\s" % name, data[:end])
+        if not number:
+            raise InputError(f"does not say in its header how long it is (no {name.decode()}): replace or remove it")
+        sizes.append(int(number[1]))
+    end += math.prod(sizes)
     if end > len(data):
         raise InputError(_truncated(end - len(data)))
     return data[:end]
@@ -478,6 +494,8 @@ def _what_it_is(data: bytes, reason: str) -> str:
     for magic, what in OTHER_FILES.items():
         if data.startswith(magic):
             return f"is {what}"
+    if data[:1] == b"\xff" and data[1:2] >= b"\xe0" and data[1:2] != b"\xfe":
+        return "begins as MP3 does and is none (samples without a header?): write it as WAV, replace or remove it"
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or not re.search(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]", data[:4096]):
         return "is a text file, not a recording: replace or remove it"
     return f"cannot be read as audio ({reason}): replace or remove it"

@@ -108,6 +108,11 @@ def _remarks(path: Path, recording: Recording) -> list[Remark]:
     silent = constant & (high == 0)
     if silent.any():
         found.append(_of_channels(silent, "silent", "is silent: all its samples are zero"))
+    samples = recording.samples
+    end = max(len(samples) // 2 + 1, recording.sample_rate)  # more than half, and a second
+    if peak and len(samples) > end and not samples[-1].any() and not samples[-end:].any():
+        sentence = "is zero from some point of its first half on, as what an interrupted copy leaves"
+        found.append(Remark("ends in silence", sentence))
     if (constant & ~silent).any():
         found.append(_of_channels(constant & ~silent, "constant", "is constant: all its samples are equal (DC alone)"))
     clipped = np.array([_clipped(channel, *ends) for channel, *ends in zip(channels, high, low, strict=True)])

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from humwatch import parquet
-from humwatch.datasets.directory import AUDIO_SUFFIXES
 from humwatch.errors import InputError
 
 FEW = 3  # pairs of equal clips that are named
@@ -41,7 +40,7 @@ def check_sample_rates(table: pd.DataFrame) -> None:
 
 
 def equal_clips(table: pd.DataFrame) -> list[str]:
-    """A sentence for each way in which one recording is there twice: in training and test, in one of them, as WAV and FLAC."""
+    """A sentence for each way in which one recording is there twice: in training and test, or in one of them."""
     sentences = []
     train, test = (table[table["split"] == split] for split in ("train", "test"))
     leaks = test.merge(train.drop_duplicates("sha256"), on="sha256", suffixes=("", "_train"))
@@ -60,14 +59,6 @@ def equal_clips(table: pd.DataFrame) -> list[str]:
                 f"{_count(len(copies), f'{split} clip')} {_are(len(copies))} there twice, byte for byte ({_some(pairs)}): remove "
                 "one of each pair"
             )
-    first = table.groupby(table["clip"].map(_without_suffix))["clip"].transform("first")
-    again = table[table["clip"].ne(first) & ~table["sha256"].duplicated(keep=False)]
-    if len(again):
-        pairs = [f"{clip} and {first[i]}" for i, clip in again["clip"].items()]
-        sentences.append(
-            f"{_count(len(again), 'clip')} {'has' if len(again) == 1 else 'have'} the name of another but for the suffix "
-            f"({_some(pairs)}): remove one of each pair if it is the same recording"
-        )
     return sentences
 
 
@@ -90,11 +81,6 @@ def machine_lines(table: pd.DataFrame) -> list[str]:
             line += f", {unlabelled} unlabelled test clips: scored, not measured"
         lines.append(line)
     return lines
-
-
-def _without_suffix(clip: str) -> str:
-    path = Path(clip)
-    return str(path.with_suffix("") if path.suffix.lower() in AUDIO_SUFFIXES else path)
 
 
 def _count(number: int, what: str) -> str:

@@ -70,7 +70,7 @@ def machines(dataset: Mapping[str, Any], found: Recordings) -> Machines:
     wanted machine type or id is missing, and where there is nothing to train on.
     """
     if dataset["source"] == "demo":
-        known = {(DEMO_MACHINE_TYPE, split): {*(dataset["machine_ids"] or DEMO_MACHINE_IDS)} for split in SPLITS}
+        known = {(DEMO_MACHINE_TYPE, split): {*DEMO_MACHINE_IDS} for split in SPLITS}
     elif dataset["source"] == "dcase2020":
         # By name: stages that find clips depend on the code of their own source alone.
         dcase2020 = importlib.import_module("humwatch.datasets.dcase2020")
@@ -79,7 +79,7 @@ def machines(dataset: Mapping[str, Any], found: Recordings) -> Machines:
         known = {key: {clip.machine_id for clip in clips} for key, clips in found.items()}
     kept = {key: sorted(i for i in ids if _wanted(i, dataset, "machine_ids")) for key, ids in known.items()}
     kept = {key: ids for key, ids in sorted(kept.items()) if ids}
-    _check(dataset, kept)
+    _check(dataset, kept, known)
     return kept
 
 
@@ -87,22 +87,47 @@ def _wanted(name: str, dataset: Mapping[str, Any], key: str) -> bool:
     return not dataset.get(key) or name in dataset[key]
 
 
-def _check(dataset: Mapping[str, Any], known: Machines) -> None:
+def _everything(dataset: Mapping[str, Any]) -> dict[tuple[str, str], set[str]]:
+    """Machine ids by machine type and split, also of those that are not wanted; none where one of them cannot be read."""
+    try:
+        found = recordings({**dataset, "machine_types": [], "machine_ids": []}, data_folder(dataset))
+    except InputError:  # of a machine that nobody asked for
+        return {}
+    return {key: {clip.machine_id for clip in clips} for key, clips in found.items()}
+
+
+def _check(dataset: Mapping[str, Any], kept: Machines, known: Mapping[tuple[str, str], set[str]]) -> None:
     where = data_folder(dataset)
-    if not known:
+    lacking = {
+        "machine_types": set(dataset["machine_types"]) - {machine_type for machine_type, _ in kept},
+        "machine_ids": set(dataset["machine_ids"]) - set().union(*kept.values()),
+    }
+    if any(lacking.values()):
+        if dataset["source"] not in MADE:
+            known = _everything(dataset) or known
+        present = {
+            "machine_types": {machine_type for machine_type, _ in known},
+            "machine_ids": set().union(
+                *(ids for (of, _), ids in known.items() if _wanted(of, dataset, "machine_types"))
+            ),
+        }
+        for key, there in present.items():
+            if there and (missing := sorted(lacking[key] - there)):
+                raise InputError(
+                    f"dataset.{key}: there are no clips of {names.listing(missing)} in {where}, only of "
+                    f"{names.listing(sorted(there))}: correct the name"
+                )
+        if kept:
+            raise InputError(
+                f"dataset.machine_types: {names.listing(sorted(lacking['machine_types']))} has no clips of the ids that "
+                f"dataset.machine_ids names in {where}: leave it out, or add its ids"
+            )
+    if not kept:
+        kind = "files of features" if dataset["source"] == "parquet" else "recordings"
         wanted = [*dataset["machine_types"], *(f"id {machine_id}" for machine_id in dataset["machine_ids"])]
         of = f" of {names.listing(wanted)}" if wanted else ""
-        raise InputError(f"dataset.path: {where} has no WAV or FLAC clips{of}: add some")
-    for key, present in (
-        ("machine_types", {machine_type for machine_type, _ in known}),
-        ("machine_ids", {machine_id for ids in known.values() for machine_id in ids}),
-    ):
-        if missing := sorted(set(dataset[key]) - present):
-            raise InputError(
-                f"dataset.{key}: there are no clips of {names.listing(missing)} in {where}, only of "
-                f"{names.listing(sorted(present))}: correct the name"
-            )
-    if not any(split == "train" for _, split in known):
+        raise InputError(f"dataset.path: {where} has no {kind}{of}: add some")
+    if not any(split == "train" for _, split in kept):
         raise InputError(
             f"dataset: {where} has no training clips: add normal recordings, see the source's layout in config/README.md"
         )

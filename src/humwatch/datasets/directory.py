@@ -1,6 +1,6 @@
 """Recordings in the DCASE 2020 layout: `<machine_type>/<split>/<label>_id_<id>_<index>.wav`.
 
-Evaluation names have no label: `id_<id>_<index>.wav`. WAV and FLAC are read; other files are ignored.
+Evaluation names have no label: `id_<id>_<index>.wav`. Files that are no recordings are ignored.
 """
 
 import importlib
@@ -17,10 +17,31 @@ from humwatch.errors import InputError
 
 log = logging.getLogger("humwatch")
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".mp3", ".ogg", ".oga", ".opus"}
+# Formats whose length can be checked, by libsndfile's names, and the suffixes that they go by.
+SUFFIXES = {
+    "WAV": (".wav", ".wave", ".bwf"),
+    "WAVEX": (".wav", ".wave", ".bwf"),
+    "RF64": (".wav", ".wave", ".bwf", ".rf64"),
+    "W64": (".w64",),
+    "AIFF": (".aiff", ".aif", ".aifc"),
+    "AU": (".au", ".snd"),
+    "CAF": (".caf",),
+    "FLAC": (".flac",),
+    "OGG": (".ogg", ".oga", ".opus"),
+    "MP3": (".mp3",),
+    "NIST": (".sph",),  # NIST SPHERE, which TIMIT calls .wav
+}
+AUDIO_SUFFIXES = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
+UNREAD_SUFFIXES = {  # recordings, too
+    *(".3ga", ".3gp", ".aac", ".ac3", ".amr", ".ape", ".avi", ".dff", ".dsf", ".m4a", ".m4b", ".mka", ".mkv", ".mov"),
+    *(".mp2", ".mp4", ".mpc", ".pcm", ".raw", ".spx", ".tta", ".voc", ".weba", ".webm", ".wma", ".wv"),
+}
 SPLITS = ("train", "test")
 NAME = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<machine_id>[^_]+)_(?P<index>[^.]+)")
 LABELS = {"normal": 0, "anomaly": 1, None: None}
+LABEL_WORD = re.compile(  # not within another word
+    r"(?<![^\W\d_])(?:(?P<normal>normal)|(?P<anomaly>abnormal|anomal(?:y|ies|ous)))(?![^\W\d_])", re.IGNORECASE
+)
 Named = TypeVar("Named")
 
 
@@ -60,7 +81,8 @@ def parse(clip: str) -> ClipName:
         raise LayoutError(
             clip, "does not fit <machine_type>/<train|test>/[<normal|anomaly>_]id_<id>_<index>.wav: rename or remove it"
         )
-    return checked(ClipName(clip, parts[0], match["machine_id"], parts[1], LABELS[match["label"]]))
+    parsed = ClipName(clip, parts[0], match["machine_id"], parts[1], LABELS[match["label"]])
+    return checked(agreeing(parsed, "the beginning of it", "begin it with {word}_id_"))
 
 
 def stem(clip: str) -> str:
@@ -68,14 +90,30 @@ def stem(clip: str) -> str:
     return os.path.splitext(clip[clip.rfind("/") + 1 :])[0]
 
 
-def audio_files(folder: Path, top_folders: Sequence[str] | None = None) -> list[str]:
-    """Paths of all WAV and FLAC files below the folders in `folder`, relative to it; top_folders: in these only.
+def suffix(clip: str) -> str:
+    """The suffix of the file's name, in small letters."""
+    return os.path.splitext(clip)[1].lower()
 
-    Hidden files and folders are left out. Links are followed, broken ones listed. InputError for folders that cannot be read.
+
+def audio_files(folder: Path, top_folders: Sequence[str] | None = None) -> list[str]:
+    """Paths of all recordings below the folders in `folder`, relative to it; top_folders: in these only.
+
+    Hidden files and folders are left out, and, with a warning, formats that are not read. Links are followed, broken ones
+    listed. Raises InputError for folders that cannot be read, and where nothing is in a format that is read.
     """
     if not os.path.isdir(folder):
         raise InputError(f"dataset.path: {shown(folder)} is no folder: create it or correct the path")
-    files = list(_walk(f"{folder}/", "", (os.path.realpath(folder),), set(), top_folders))
+    files: list[str] = []
+    unread: list[str] = []
+    for file in _walk(f"{folder}/", "", (os.path.realpath(folder),), set(), top_folders):
+        (files if suffix(file) in AUDIO_SUFFIXES else unread).append(file)
+    if unread:
+        those = f"{len(unread)} in a format that is not read (the first is {shown(unread[0])})"
+        if not files:
+            raise InputError(
+                f"dataset.path: {shown(folder)} has no recordings but {those}: convert them to WAV or FLAC"
+            )
+        log.warning("%s: of the recordings, %s are left out: convert them to WAV or FLAC", shown(folder), those)
     loose = [file for file in files if "/" not in file]
     if loose and len(loose) == len(files):
         raise InputError(
@@ -118,6 +156,27 @@ def checked(clip: ClipName, where: str = "") -> ClipName:
     return clip
 
 
+def label_word(name: str) -> str | None:
+    """The label that a file's name speaks of (normal, anomaly), anomaly where it speaks of both; None where of none."""
+    words = {match.lastgroup for match in LABEL_WORD.finditer(name)}
+    return "anomaly" if "anomaly" in words else "normal" if words else None
+
+
+def agreeing(clip: ClipName, told_by: str, remedy: str) -> ClipName:
+    """The clip, unless its name speaks of another label than `told_by`, what its label is from.
+
+    remedy: what to do, besides renaming; {word} stands for the label that the name speaks of.
+    """
+    word = label_word(stem(clip.clip))
+    trains = clip.split == "train" and clip.label is None  # as normal
+    if word and clip.label != LABELS[word] and not (trains and word == "normal"):
+        raise ClipError(
+            clip.clip,
+            f"says {word} in its name where {told_by} does not: {remedy.replace('{word}', word)} or rename it",
+        )
+    return clip
+
+
 def _order(clip: ClipName) -> tuple[str, str, str]:
     return clip.machine_type, clip.split, clip.clip
 
@@ -138,7 +197,7 @@ def _walk(
     only: Sequence[str] | None = None,
     linked: bool = False,
 ) -> Iterator[str]:
-    """Audio files below `directory`; links to folders are followed, and end.
+    """Audio files below `directory`, in any format; links to folders are followed, and end.
 
     above: real paths of the folders on the way here; linked: whether a link is among them; nested: folders that links
     within linked folders led to; only: which folders of this one to look into.
@@ -150,7 +209,7 @@ def _walk(
         raise InputError(f"the folder {shown(directory)} cannot be read ({error.strerror}): make it readable") from None
     for entry in entries:
         name = entry.name
-        audio = os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
+        audio = suffix(name) in AUDIO_SUFFIXES or suffix(name) in UNREAD_SUFFIXES
         if name.startswith("."):
             continue
         if entry.is_file(follow_symlinks=False):

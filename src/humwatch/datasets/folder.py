@@ -28,11 +28,14 @@ from humwatch.datasets.directory import (
     SPLITS,
     ClipName,
     LayoutError,
+    agreeing,
     audio_files,
     checked,
+    label_word,
     read_folder,
     read_names,
     stem,
+    suffix,
 )
 from humwatch.datasets.names import ClipError, listing, shown
 from humwatch.errors import InputError
@@ -59,9 +62,6 @@ SECTION = re.compile(
     re.IGNORECASE,
 )
 SECTION_FOLDER = re.compile(r"(?:(?P<domain>source|target)_)?(?P<split>train|test)|(?P<label>normal|anomaly|abnormal)")
-LABEL_WORD = re.compile(  # not within another word
-    r"(?<![^\W\d_])(?:(?P<normal>normal)|(?P<anomaly>abnormal|anomal(?:y|ies|ous)))(?![^\W\d_])", re.IGNORECASE
-)
 MISPLACED = {
     *SPLITS,
     "normal",
@@ -69,7 +69,9 @@ MISPLACED = {
     "abnormal",
 }  # where a machine's name should stand: the path is a folder too deep
 COLUMNS = ("file", "machine", "split", "label")
+OPTIONAL = ("machine_id", "domain", "attributes")
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+BLANK = re.compile(r'[\s,;|"]*')  # a line, or a cell, that holds nothing
 
 
 def find(folder: Path, dataset: Mapping[str, Any]) -> list[ClipName]:
@@ -104,21 +106,14 @@ def parse(clip: str) -> ClipName:
             "is named as DCASE 2020 names clips, by an id and a label that source folder does not read: set dataset.source to "
             "directory, or rename it",
         )
-    words = {match.lastgroup for match in LABEL_WORD.finditer(name)}
-    word = "anomaly" if "anomaly" in words else "normal"
-    if words and label != LABELS[word] and not (label == 1 and "anomaly" in words):
-        raise ClipError(
-            clip,
-            f"says {word} in its name where its folder {'/'.join(middle)}/ does not: move it to "
-            f"{'test/anomaly/' if word == 'anomaly' else 'test/normal/'} or rename it",
-        )
-    return ClipName(clip, machine, ONLY_ID, split, label)
+    parsed = ClipName(clip, machine, ONLY_ID, split, label)
+    return agreeing(parsed, f"its folder {'/'.join(middle)}/", "move it to test/{word}/")
 
 
 def _parse_section(clip: str, machine: str, folders: str, name: str) -> ClipName:
     match = SECTION.fullmatch(name)
     # A label after the index would be taken for an attribute, and the clip for unlabelled.
-    if not match or (not match["label"] and LABEL_WORD.search(match["attributes"] or "")):
+    if not match or (not match["label"] and label_word(match["attributes"] or "")):
         raise LayoutError(
             clip,
             "begins with section_ but does not fit section_<id>[_<source|target>][_<train|test>][_<normal|anomaly>]_<index>"
@@ -136,7 +131,8 @@ def _parse_section(clip: str, machine: str, folders: str, name: str) -> ClipName
     in_folders = (s for s in SPLITS if any(s in part.split("_") for part in folders.split("/")))
     split = said["split"] or ("train" if folders == "normal" else next(in_folders, "test"))
     label = LABELS[said["label"]] if said["label"] else (0 if split == "train" else None)
-    return checked(ClipName(clip, machine, match["id"], split, label, said["domain"], match["attributes"] or None))
+    parsed = ClipName(clip, machine, match["id"], split, label, said["domain"], match["attributes"] or None)
+    return checked(agreeing(parsed, "its label", "correct the label"))
 
 
 def _label(text: str | None) -> str | None:
@@ -160,10 +156,11 @@ def _warn_of_ids(clips: Iterable[ClipName]) -> None:
 def _read_csv(path: Path, folder: Path, machines: Iterable[str] | None) -> list[ClipName]:
     try:
         rows = _rows(path)
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise InputError(
-            f"dataset.csv: {shown(path)} cannot be read ({error}): correct the path or save it as UTF-8 CSV"
-        ) from None
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror}): correct the path"
+        raise InputError(f"dataset.csv: {shown(path)} {problem}") from None
+    except csv.Error as error:
+        raise InputError(f"dataset.csv: {shown(path)} cannot be read ({error}): save it as UTF-8 CSV") from None
     where = f"dataset.csv: {shown(path)}, "
     seen: set[str] = set()
 
@@ -178,12 +175,16 @@ def _read_csv(path: Path, folder: Path, machines: Iterable[str] | None) -> list[
             problem = f"split is {row['split']!r}, it must be train or test: correct it"
         elif label not in LABELS:
             problem = f"label is {row['label']!r}, it must be normal, anomaly or empty: correct it"
+        elif split == "train" and not label and label_word(stem(row["file"])) == "anomaly":
+            problem = f"{row['file']} trains as normal, and its name says anomaly: write its label"
         elif not machine or "/" in machine:
             problem = f"machine is {machine!r}, it must be a name without slash: correct it"
         if problem:
             raise ClipError(f"row {number}:", problem, where)
         if not file:
-            wrong = "is no WAV or FLAC file: correct the row or remove it"
+            wrong = "is no file: correct the row or remove it"
+            if suffix(row["file"]) not in AUDIO_SUFFIXES:
+                wrong = "is no recording in a format that is read: convert it to WAV or FLAC, or remove the row"
             raise ClipError(f"row {number}: {folder / row['file']}", wrong, where)
         if file in seen:
             raise ClipError(f"row {number}: {file}", "is listed twice: remove one of the rows", where)
@@ -198,17 +199,17 @@ def _read_csv(path: Path, folder: Path, machines: Iterable[str] | None) -> list[
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """(number in the file, cells by column; under "" what is beyond the columns) of every row that is not blank."""
-    data = path.read_bytes()
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = data.decode("utf-16" if wide else "utf-8-sig")
-    first, header = [*re.split("[\r\n]+", text.lstrip("\r\n"), maxsplit=2), ""][:2]
+    if path.is_dir():
+        raise InputError(f"dataset.csv: {shown(path)} is a folder: name the CSV file, or leave dataset.csv out")
+    text = _text(path)
+    lines = (line for line in re.split("[\r\n]+", text) if not BLANK.fullmatch(line))
+    first, header = next(lines, ""), next(lines, "")
     stated = re.fullmatch(r'"?sep=(.)"?[,;\s]*', first, re.IGNORECASE)
     header = header if stated else first
 
     def names(separator: str) -> list[str]:
-        return [
-            cell.strip().casefold().replace(" ", "_") for cell in next(csv.reader([header], delimiter=separator), [])
-        ]
+        cells = next(csv.reader([header], delimiter=separator), [])
+        return [re.sub(r"[\s-]+", "_", cell.strip().casefold()) for cell in cells]
 
     found = {separator: names(separator) for separator in (stated[1] if stated else SEPARATORS)}
     separator = max(found, key=lambda s: (len({*COLUMNS} & {*found[s]}), len(found[s])))
@@ -223,19 +224,41 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise InputError(
             f"dataset.csv: {shown(path)} names the column(s) {listing(twice)} twice: rename one of the two"
         )
+    if unread := [name for name in columns if name not in ("", *COLUMNS, *OPTIONAL)]:
+        log.warning(
+            "dataset.csv: %s has columns that are not read: %s (known are %s)",
+            *(shown(path), listing(unread), listing([*COLUMNS, *OPTIONAL])),
+        )
     rows = []
     for number, cells in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator), 1):
         cells = [cell.strip() for cell in cells]
-        if any(cells):
+        if not all(map(BLANK.fullmatch, cells)):
             padded = cells + [""] * (len(columns) - len(cells))
             beyond = ", ".join(filter(None, cells[len(columns) :]))
             rows.append((number, dict(zip(columns, padded, strict=False)) | {"": beyond}))
     return rows[2 if stated else 1 :]
 
 
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif b"\0" in data[:2]:  # the other half of a letter
+        encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
+    else:
+        encoding = "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"dataset.csv: {shown(path)} is not {encoding.upper()[:6].rstrip('-')} (row {row}): save it as CSV UTF-8"
+        ) from None
+
+
 def _file(folder: Path, cell: str) -> str | None:
     """The path under `folder` of the recording that a cell names, None where there is none; backslashes may separate folders."""
-    if os.path.splitext(cell)[1].lower() not in AUDIO_SUFFIXES:
+    if suffix(cell) not in AUDIO_SUFFIXES:
         return None
     for name in (cell, cell.replace("\\", "/")) if "\\" in cell else (cell,):
         path = os.path.join(folder, name)

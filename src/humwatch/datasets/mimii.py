@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from humwatch.datasets.directory import ClipName, LayoutError, audio_files, read_folder
+from humwatch.datasets.directory import ClipName, LayoutError, agreeing, audio_files, read_folder
 from humwatch.datasets.names import shown
 
 log = logging.getLogger("humwatch")
@@ -53,7 +53,8 @@ def parse(clip: str, several: Collection[str] = ()) -> ClipName:
     machine_type, level = match["machine_type"], _level(match)
     if machine_type in several and level:
         machine_type += f"_{level}"
-    return ClipName(clip, machine_type, match["machine_id"], "test", LABELS[match["label"]])
+    parsed = ClipName(clip, machine_type, match["machine_id"], "test", LABELS[match["label"]])
+    return agreeing(parsed, f"its folder {match['label']}/", "move it to the other folder")
 
 
 def _level(match: re.Match[str]) -> str | None:
