@@ -361,7 +361,17 @@ def test_names_of_data_sets(name):
     refused({"dataset": {"name": name, "source": "demo"}})
 
 
-@pytest.mark.parametrize("name", ["x", "X.1-2_3", "_", "x" * 100, "2024"])
+def test_names_that_snakemake_takes_for_patterns_that_run_wild():
+    refused({"dataset": {"name": "a" * 40, "source": "demo"}})
+    for section in (
+        {"features": {"b" * 32: {}}},
+        {"ensembles": {"c" * 32: [{"seed": [0, 1]}]}},
+        {"augmentations": {"d" * 32: {}}},
+    ):
+        assert "repeats itself" in refused(DEMO | section)
+
+
+@pytest.mark.parametrize("name", ["x", "X.1-2_3", "_", "x1-y2.z_3" * 11, "2024"])
 def test_good_names_of_data_sets(name):
     check({"dataset": {"name": name, "source": "demo"}})
 

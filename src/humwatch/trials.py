@@ -141,15 +141,13 @@ def _detectors(grid: Mapping[str, list[Any]], config: Mapping[str, Any]) -> list
 def _parameters(detector: str, schema: Schema) -> dict[str, Schema]:
     """As `trial_parameters`, with a score where the detector's entry in the schema states none."""
     parameters = trial_parameters(schema, detector)
-    if not (file := detector_file(detector)):
+    if not detector_file(detector):
         raise InputError(
             f"config: {SCHEMA_NAME} names a detector {detector}, but there is no src/humwatch/detectors/{detector}.py: write it"
         )
     if "default" not in parameters.get("score", {}):
-        try:  # by name: tables do not depend on the code of detectors
-            of = importlib.import_module("humwatch.detectors.base").detector_class(detector)
-        except (SyntaxError, ImportError, AttributeError) as error:
-            raise InputError(f"{file} cannot be imported ({error}): correct it") from None
+        # By name: tables do not depend on the code of detectors.
+        of = importlib.import_module("humwatch.detectors.base").detector_class(detector)
         parameters["score"] = parameters.get("score", {}) | {"default": getattr(of, "default_score", "score")}
     return parameters
 

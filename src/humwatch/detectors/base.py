@@ -5,6 +5,7 @@ A detector lives in a file of its own, `detectors/<name>.py`, as the class `Dete
 
 import dataclasses
 import importlib
+import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -104,17 +105,13 @@ class BaseDetector(ABC):
 
 def detector_class(name: str) -> type[BaseDetector]:
     """The class in detectors/<name>.py."""
+    found = importlib.util.find_spec(f"humwatch.detectors.{name}")
+    if not found:
+        raise InputError(f"trial.detector is {name!r}: there is no src/humwatch/detectors/{name}.py")
     try:
-        module = importlib.import_module(f"humwatch.detectors.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"humwatch.detectors.{name}":
-            raise
-        raise InputError(f"trial.detector is {name!r}: there is no src/humwatch/detectors/{name}.py") from None
-    except SyntaxError as error:
-        raise InputError(f"{error.filename}, line {error.lineno}: {error.msg}: correct the detector's code") from None
-    if not hasattr(module, "Detector"):
-        raise InputError(f"{module.__file__} has no class Detector: name the detector's class so")
-    return module.Detector
+        return importlib.import_module(f"humwatch.detectors.{name}").Detector
+    except (SyntaxError, ImportError, AttributeError) as error:
+        raise InputError(f"{found.origin} cannot be imported ({error}): correct it") from None
 
 
 def make(name: str, hyperparameters: Mapping[str, Any]) -> BaseDetector:
