@@ -80,7 +80,7 @@ def test_jobs_that_say_nothing(screen, tmp_path):
     screen(**failed(1, log_file(tmp_path / "a.log")))
     screen(**failed(2, tmp_path / "none.log", "SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'."))
     said = screen(**END)
-    assert "train: it ended without a word (SIGKILL)" in said and "OUT_OF_MEMORY" in said
+    assert "train: it ended without a word (SIGKILL, perhaps for want of memory)" in said and "OUT_OF_MEMORY" in said
 
 
 def test_of_a_group_only_the_guilty(screen, tmp_path):

@@ -118,7 +118,8 @@ class LogHandler(LogHandlerBase):
     def _silent_end(self) -> str:
         if shutil.disk_usage(".").free < NOTHING_LEFT:
             return DISK_IS_FULL
-        return f"it ended without a word ({', '.join(dict.fromkeys(self.ends))})"
+        memory = ", perhaps for want of memory" if {"SIGKILL", "exit code 137"} & {*self.ends} else ""
+        return f"it ended without a word ({', '.join(dict.fromkeys(self.ends))}{memory})"
 
 
 def _sentence(text: str) -> str:
