@@ -342,9 +342,23 @@ def mend():
 
 
 # Options of runs that only look; what is missing must be known before jobs are planned, and Snakemake does not say so earlier.
-LOOKING = {"--dag", "--rulegraph", "--filegraph", "--d3dag", "--summary", "--detailed-summary", "--lint", "--list", "--report"}
+LOOKING = {
+    "--dag",
+    "--rulegraph",
+    "--filegraph",
+    "--d3dag",
+    "--summary",
+    "--detailed-summary",
+    "--lint",
+    "--list",
+    "--report",
+}
 LOOKING |= {"-S", "-D", "-l", "--list-rules", "--list-target-rules", "--print-compilation", "--unlock", "--touch", "-t"}
-runs = workflow.is_main_process and not workflow.output_settings.dryrun and not LOOKING & {a.split("=")[0] for a in sys.argv}
+runs = (
+    workflow.is_main_process
+    and not workflow.output_settings.dryrun
+    and not LOOKING & {a.split("=")[0] for a in sys.argv}
+)
 if runs and try_lock(LOCK):
     mend()
 

@@ -96,7 +96,9 @@ rule report:
     params:
         results=lambda w, input: str(Path(input.clips).parent),
         sweeps=lambda w: as_json([*SWEEPS]),
-        tables=lambda w, input: [p for p in input.tables if Path(p).stem in ("auc", "summary", "selected", "comparison")],
+        tables=lambda w, input: [
+            p for p in input.tables if Path(p).stem in ("auc", "summary", "selected", "comparison")
+        ],
         recordings=lambda w: FOLDER,
         config=lambda w: as_json(config),
     shell:
