@@ -80,6 +80,7 @@ DAMAGED = {
     "a figure": ("figures/sweeps/a.svg", {"report.html"}),
     "checksums of the figures": ("figures/figures.txt", {"report.html"}),
 }
+LATEST = 10  # seconds into a run, which takes some 20 on two cores
 NAMES = [
     "a'$(touch PWNED)'b", "Bob's pump", "pump {3}", "{wildcards.x} {0} {input}", "<results> <y>", "-pump", "--help",
     "Größe #1, 50 % & mehr [x]", "3", "NA", "1e5", "true", "$x$ `touch PWNED`; touch PWNED", "<b>&amp;</b>",
@@ -95,11 +96,9 @@ def main(args: argparse.Namespace) -> None:
         folder = Path(name)
         write_recordings(folder / "recordings")
         finished = project(folder / "finished", CONFIG)
-        begun = time.monotonic()
         assert run(finished)[0] == 0, "the undisturbed run failed"
-        seconds = time.monotonic() - begun
         expected = contents(finished / R)
-        for kind, outcome in tqdm(kills(folder, expected, args.kills, seconds, rng), "kills", total=args.kills):
+        for kind, outcome in tqdm(kills(folder, expected, args.kills, rng), "kills", total=args.kills):
             counts.setdefault(f"kill: {kind}", Counter())[outcome] += 1
         ways = itertools.product(DAMAGED, ("cut", "empty", "flipped"), (True, False), range(args.repeats))
         cases = [(kind, how, taken, random.Random(f"{args.seed} {n}")) for n, (kind, how, taken, _) in enumerate(ways)]
@@ -121,7 +120,7 @@ def main(args: argparse.Namespace) -> None:
     sys.exit(1 if table[COLUMNS[-2:]].to_numpy().any() else 0)
 
 
-def kills(folder: Path, expected: dict, count: int, seconds: float, rng: random.Random) -> Iterator[tuple[str, str]]:
+def kills(folder: Path, expected: dict, count: int, rng: random.Random) -> Iterator[tuple[str, str]]:
     """Kill runs at random moments, again and again, until one gets through; then all of its kills are judged by its results."""
     done = 0
     while done < count:
@@ -130,7 +129,7 @@ def kills(folder: Path, expected: dict, count: int, seconds: float, rng: random.
             kind = rng.choice([*SIGNALS])
             number, to_all = SIGNALS[kind]
             process = start(place)
-            time.sleep(rng.uniform(0.3, seconds * 0.5))
+            time.sleep(rng.uniform(0.3, LATEST))
             if process.poll() is not None:
                 break
             (os.killpg if to_all else os.kill)(process.pid, number)
