@@ -170,6 +170,10 @@ def damage(finished: Path, expected: dict, kind: str, how: str, taken: bool, rng
             code, output = run(place)
             outcome = "one sentence" if not code and contents(place / R) == expected else "silently wrong"
         else:
+            if not code and not path.exists():  # removed, and nobody needed it: it must come back when somebody does
+                for product in products:
+                    (place / R / product).unlink()
+                code, output = run(place)
             there = contents(place / R)
             if path.exists() and path.read_bytes() == written:
                 there[name] = expected.get(name)  # nobody has read it yet, and all else is as it should be
