@@ -49,7 +49,10 @@ CHOSEN = V.replace("epochs-1", "epochs-3")  # the report's
 AFTER = {"report.html", "figures/figures.txt"}
 # Kind of file -> the file, and what is taken away so that somebody has to read it.
 DAMAGED = {
-    "clip table of a split": ("clips/pump/train.parquet", {"features/logmel/pump/train.parquet"}),
+    "clip table of a split": (
+        "clips/pump/train.parquet",
+        {"features/logmel/pump/train.parquet", f"models/{V}/model.json"},
+    ),
     "clip table": ("clips.parquet", AFTER),
     "features, train": ("features/logmel/pump/train.parquet", {f"models/{V}/model.json"}),
     "features, test": ("features/logmel/pump/test.parquet", {f"scores/{V}.parquet"}),
@@ -172,7 +175,7 @@ def damage(finished: Path, expected: dict, kind: str, how: str, taken: bool, rng
         else:
             if not code and not path.exists():  # removed, and nobody needed it: it must come back when somebody does
                 for product in products:
-                    (place / R / product).unlink()
+                    (place / R / product).unlink(missing_ok=True)
                 code, output = run(place)
             there = contents(place / R)
             if path.exists() and path.read_bytes() == written:
