@@ -95,6 +95,13 @@ COLUMNS = ["tried", "recovered with equal bytes", "one sentence", "traceback", "
 def main(args: argparse.Namespace) -> None:
     rng = random.Random(args.seed)
     counts: dict[str, Counter] = {}
+
+    def count(kind: str, outcome: str) -> None:
+        """The table is written as it grows: a campaign that is stopped has lost nothing."""
+        counts.setdefault(kind, Counter())[outcome] += 1
+        table(counts).to_csv(args.out / "campaign.csv", index=False)
+
+    args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_recordings(folder / "recordings")
@@ -102,25 +109,25 @@ def main(args: argparse.Namespace) -> None:
         assert run(finished)[0] == 0, "the undisturbed run failed"
         expected = contents(finished / R)
         for kind, outcome in tqdm(kills(folder, expected, args.kills, rng), "kills", total=args.kills):
-            counts.setdefault(f"kill: {kind}", Counter())[outcome] += 1
-        ways = itertools.product(DAMAGED, ("cut", "empty", "flipped"), (True, False), range(args.repeats))
-        cases = [(kind, how, taken, random.Random(f"{args.seed} {n}")) for n, (kind, how, taken, _) in enumerate(ways)]
+            count(f"kill: {kind}", outcome)
+        ways = itertools.product((True, False), ("flipped", "cut", "empty"), DAMAGED, range(args.repeats))
+        cases = [(kind, how, taken, random.Random(f"{args.seed} {n}")) for n, (taken, how, kind, _) in enumerate(ways)]
         with ThreadPoolExecutor(2) as pool:  # runs wait much: two at a time
             outcomes = pool.map(lambda case: damage(finished, expected, *case), cases)
             for (kind, how, *_), outcome in zip(cases, tqdm(outcomes, "damage", total=len(cases)), strict=True):
-                counts.setdefault(f"damage: {kind}, {how}", Counter())[outcome] += 1
+                count(f"damage: {kind}, {how}", outcome)
         for kind, outcome in tqdm(hostile_names(folder), "names", total=len(NAMES)):
-            counts.setdefault(f"name: {kind}", Counter())[outcome] += 1
-    table = pd.DataFrame(
-        [[count.total(), *(count[c] for c in COLUMNS[1:])] for count in counts.values()], columns=COLUMNS
-    )
-    table.insert(0, "kind", [*counts])
-    groups = table.groupby(table["kind"].str.split(":").str[0], sort=False)[COLUMNS].sum().reset_index()
-    args.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(args.out / "campaign.csv", index=False)
-    print(table.to_string(index=False), end="\n\n")
-    print(groups.to_string(index=False))
-    sys.exit(1 if table[COLUMNS[-2:]].to_numpy().any() else 0)
+            count(f"name: {kind}", outcome)
+    every = table(counts)
+    print(every.to_string(index=False), end="\n\n")
+    print(every.groupby(every["kind"].str.split(":").str[0], sort=False)[COLUMNS].sum().to_string())
+    sys.exit(1 if every[COLUMNS[-2:]].to_numpy().any() else 0)
+
+
+def table(counts: dict[str, Counter]) -> pd.DataFrame:
+    """A row per kind: how many were tried, and what became of them."""
+    rows = [[kind, count.total(), *(count[c] for c in COLUMNS[1:])] for kind, count in counts.items()]
+    return pd.DataFrame(rows, columns=["kind", *COLUMNS])
 
 
 def kills(folder: Path, expected: dict, count: int, rng: random.Random) -> Iterator[tuple[str, str]]:
