@@ -207,7 +207,7 @@ def hostile_names(folder: Path) -> Iterator[tuple[str, str]]:
     for name in NAMES:
         write_machine(data / name, f"clip of {name}".replace("/", ""), 3)
     config = CONFIG | {"dataset": {"name": "campaign", "source": "folder", "path": "../named"}}
-    place = project(folder / "names", config | {"ensembles": {}, "sweeps": {"b": {"detector": ["knn"]}}})
+    place = project(folder / "names", config | {"ensembles": {}, "trial": {}, "sweeps": {"b": {"detector": ["knn"]}}})
     code, output = run(place)
     scored = set()
     if code == 0:
