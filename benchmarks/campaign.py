@@ -86,7 +86,7 @@ DAMAGED = {
 LATEST = 10  # seconds into a run, which takes some 20 on two cores
 NAMES = [
     "a'$(touch PWNED)'b", "Bob's pump", "pump {3}", "{wildcards.x} {0} {input}", "<results> <y>", "-pump", "--help",
-    "Größe #1, 50 % & mehr [x]", "3", "NA", "1e5", "true", "$x$ `touch PWNED`; touch PWNED", "<b>&amp;</b>",
+    "Größe #1, 50 % & mehr [x]", "3", "NA", "1e5", "true", "$x$ `touch PWNED`; touch PWNED", "<b>&amp;<b>",
     "a" * 100, "ab" * 60, " leading and trailing ", "=2E=2E", "a\\b", "*?!", "~root", "日本語", "\U0001f600",
 ]  # fmt: skip
 COLUMNS = ["tried", "recovered with equal bytes", "one sentence", "traceback", "silently wrong"]
