@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from humwatch import clips
+from humwatch.datasets import clips
 from humwatch.datasets.directory import parse
 
 ROOT = Path(__file__).parents[1]

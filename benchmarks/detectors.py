@@ -19,7 +19,7 @@ from common import parser, write
 
 from humwatch.detectors import base
 from humwatch.features import store
-from humwatch.results import Results
+from humwatch.report.results import Results
 
 MEASURES = ["auc", "auc_low", "auc_high", "pauc", "train_s", "score_1000_s", "parameters", "mb"]
 

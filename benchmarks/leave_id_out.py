@@ -14,10 +14,10 @@ import pandas as pd
 
 from humwatch.detectors import base
 from humwatch.detectors.id_classifier import Detector
+from humwatch.evaluation.metrics import auc
 from humwatch.features import store
+from humwatch.features.held_out import split_validation
 from humwatch.features.store import Features
-from humwatch.metrics import auc
-from humwatch.training import split_validation
 
 EVIDENCE = ("log_probability", "cosine", "mahalanobis", "local_density")
 CANDIDATES = [names for size in (1, 2, 3, 4) for names in itertools.combinations(EVIDENCE, size)]

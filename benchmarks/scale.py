@@ -55,14 +55,14 @@ def read(path: Path, clips: int) -> None:
 def train(path: Path, clips: int) -> None:
     """One epoch of a small VAE, as workflow/scripts/train.py does it."""
     from humwatch.detectors import base
-    from humwatch.training import split_validation
+    from humwatch.features.held_out import split_validation
 
     parts = store.read_split([path], lambda clips: split_validation(clips, 0.1, 0))
     base.detector_class("vae")(batch_size=1000, hidden=[32], latent=4).fit(*parts, base.FitContext(epochs=1))
 
 
 def train_mapped(path: Path, clips: int) -> None:
-    from humwatch import windows
+    from humwatch.detectors.reconstruction import windows
 
     store.MAPPED_ABOVE, windows.BLOCK_BYTES = 0, 160_000_000
     train(path, clips)

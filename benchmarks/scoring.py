@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from common import parser, per_clip, recordings, write
 
-from humwatch.clips import read_samples
+from humwatch.datasets.clips import read_samples
 from humwatch.detectors import base
 from humwatch.features.logmel import LogMel
 from humwatch.features.store import ROWS_PER_GROUP, Features

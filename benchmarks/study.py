@@ -17,8 +17,8 @@ import yaml
 from common import ROOT, parser, run, write
 from training import measure
 
-from humwatch.config import read_schema, validate
-from humwatch.plan import Study
+from humwatch.study.config import read_schema, validate
+from humwatch.study.plan import Study
 
 FULL = {
     "train": 790,

@@ -26,16 +26,15 @@ import torch
 from common import parser, write
 from training import measure
 
-from humwatch import clips
-from humwatch.datasets import demo
+from humwatch.datasets import clips, demo
 from humwatch.datasets.directory import parse
 from humwatch.detectors import base
+from humwatch.evaluation.metrics import auc
 from humwatch.features import store
 from humwatch.features.extract import extract
+from humwatch.features.held_out import split_validation
 from humwatch.features.logmel import LogMel
-from humwatch.metrics import auc
 from humwatch.progress import Progress
-from humwatch.training import split_validation
 
 COURSE = {"batch_size": 1000, "learning_rate": 0.001, "recipe": "report"}
 COURSE_LOOKS = 10  # epochs from one look at its AUC to the next

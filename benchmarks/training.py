@@ -25,11 +25,11 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from humwatch import augment
+from humwatch.detectors.reconstruction import specaugment as augment
+from humwatch.detectors.reconstruction.training import Optimizer, autocast, generator_for
+from humwatch.detectors.reconstruction.windows import Windows
 from humwatch.detectors.vae import Detector
 from humwatch.features.store import Features
-from humwatch.training import Optimizer, autocast, generator_for
-from humwatch.windows import Windows
 
 FRAMES, BINS, WINDOW = 313, 128, 5
 COPIES = 10
@@ -85,7 +85,7 @@ def course(made: Features, batch_size: int) -> Iterator[None]:
 
 
 def ours(made: Features, batch_size: int, recipe="report", precision="auto", masks=None) -> Iterator[None]:
-    """The loop of humwatch.training.run_epochs."""
+    """The loop of humwatch.detectors.reconstruction.training.run_epochs."""
     trained = detector(recipe=recipe, precision=precision)
     windows, generator = Windows(made, WINDOW, masks=masks), generator_for(0, 1)
     optimizer = Optimizer(trained.network, 1e-3, averaged=recipe == "fast")

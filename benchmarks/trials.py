@@ -18,8 +18,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from humwatch import models, parquet, trials
-from humwatch.config import SCHEMA, read_schema, validate
+from humwatch import parquet
+from humwatch.detectors import models
+from humwatch.study import trials
+from humwatch.study.config import SCHEMA, read_schema, validate
 
 ROOT = Path(__file__).parents[1]
 IDS, CLIPS = ("00", "02", "04"), 40

@@ -9,8 +9,8 @@ import importlib
 from humwatch import cli
 
 COMMANDS = {
-    "data": "humwatch.data_overview",
-    "plan": "humwatch.plan",
+    "data": "humwatch.study.overview",
+    "plan": "humwatch.study.plan",
 }  # a module with `add_arguments(parser)` and `main(args)`; its docstring is the help
 
 

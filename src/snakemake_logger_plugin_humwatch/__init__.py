@@ -16,8 +16,9 @@ from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultForma
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from humwatch import cli, config
+from humwatch import cli
 from humwatch.errors import InputError
+from humwatch.study import config
 
 DISK_IS_FULL = "the disk is full: free some space and run again, nothing finished is lost"
 NO_RULE = re.compile(r"MissingRuleException:\s*No rule to produce (\S+)")

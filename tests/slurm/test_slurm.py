@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from conftest import Project, tiny_config
 
-from humwatch import plan
+from humwatch.study import plan
 
 SLURM = Path(os.environ.get("HUMWATCH_SLURM", "/tmp/humwatch-slurm"))
 CONFIG = tiny_config(trial={"hidden": [16], "latent": 2, "epochs": 200, "recipe": "report"}) | {

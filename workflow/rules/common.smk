@@ -15,11 +15,14 @@ gc.set_threshold(1_000_000)
 ROOT = Path(os.path.relpath(workflow.basedir))
 sys.path.insert(0, str(ROOT / "src"))
 
-from humwatch import datasets, files, listing, plan, trials
-from humwatch.config import SCHEMA as SCHEMA_FILE, check_files, read_schema, validate
+from humwatch import datasets, files
+from humwatch.datasets import listing
+from humwatch.study import plan
+from humwatch.study import trials
+from humwatch.study.config import SCHEMA as SCHEMA_FILE, check_files, read_schema, validate
 from humwatch.errors import InputError
-from humwatch.imports import imported_files
-from humwatch.layout import CHECKSUMS, FIGURES, Scope, slug
+from humwatch.study.imports import imported_files
+from humwatch.study.layout import CHECKSUMS, FIGURES, Scope, slug
 from humwatch.locking import hold_lock, try_lock
 
 SCHEMA = os.path.relpath(SCHEMA_FILE)
@@ -85,7 +88,7 @@ MODEL_FILES = ["model.json", "model.safetensors", "training.safetensors", "log.c
 MODEL = "results/{dataset}/models/{scope}/{trial}/epochs-{epochs}"
 
 
-# Wildcards hold slugs (humwatch.layout), never a name as its owner has it.
+# Wildcards hold slugs (humwatch.study.layout), never a name as its owner has it.
 TYPES = {slug(t): t for t, _ in MACHINES}
 
 
@@ -169,7 +172,7 @@ def sample_rate(wildcards):
 @lru_cache
 def common_sample_rate():
     """What most training clips have; 0 where none can be read, whose own checks say why."""
-    from humwatch import audio  # soundfile takes time to load
+    from humwatch.datasets import audio  # soundfile takes time to load
 
     clips = [clip for (_, split), names in sorted(RECORDINGS.items()) if split == "train" for clip in names]
     return audio.common_sample_rate([f"{FOLDER}/{clip.clip}" for clip in clips]) or 0

@@ -83,7 +83,7 @@ rule report:
         figures=rules.figures.output.listed,
         features=DETAIL_FEATURES,
         code=code("report", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
-        template=[str(ROOT / "src/humwatch/report_template" / name) for name in ("style.css", "script.js")],
+        template=[str(ROOT / "src/humwatch/report/templates" / name) for name in ("style.css", "script.js")],
     output:
         report(
             "results/{dataset}/report.html",

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from humwatch import augment, parquet
+from humwatch import parquet
+from humwatch.detectors.reconstruction import specaugment as augment
 from humwatch.features import store
 
 

@@ -7,7 +7,8 @@ import argparse
 import json
 from pathlib import Path
 
-from humwatch import clips, datasets, parquet
+from humwatch import datasets, parquet
+from humwatch.datasets import clips
 from humwatch.errors import InputError
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from humwatch import models, parquet
-from humwatch.calibration import combine
+from humwatch import parquet
+from humwatch.detectors import models
+from humwatch.evaluation.calibration import combine
 
 
 def main(args: argparse.Namespace) -> None:

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from humwatch import augment, figures
-from humwatch.augment import SpecAugment
 from humwatch.detectors import base
+from humwatch.detectors.reconstruction import specaugment as augment
+from humwatch.detectors.reconstruction.specaugment import SpecAugment
 from humwatch.files import write_checksums
-from humwatch.layout import FIGURES, slug
-from humwatch.results import Results, chosen, feature_of, scale_of
+from humwatch.report import figures
+from humwatch.report.results import Results, chosen, feature_of, scale_of
+from humwatch.study.layout import FIGURES, slug
 
 load = lru_cache(base.load)  # the machine ids of one type may share a model
 EMBEDDED = 150  # at most so many clips of a machine id that are alike: training, normal, anomaly

@@ -15,16 +15,16 @@ import pandas as pd
 import yaml
 
 from humwatch import __version__
-from humwatch.clips import read_samples
+from humwatch.datasets.clips import read_samples
 from humwatch.detectors import base
 from humwatch.errors import InputError, damaged
+from humwatch.evaluation.metrics import auc, pauc
 from humwatch.features.store import Features
-from humwatch.figures import words
 from humwatch.files import checksums, replacing, sha256
-from humwatch.layout import FIGURES, slug
-from humwatch.metrics import auc, pauc
-from humwatch.report import Clip, Machine, Report, Study, pick, render
-from humwatch.results import Results, chosen, feature_of, read_table, scale_of
+from humwatch.report.figures import words
+from humwatch.report.page import Clip, Machine, Report, Study, pick, render
+from humwatch.report.results import Results, chosen, feature_of, read_table, scale_of
+from humwatch.study.layout import FIGURES, slug
 
 load = lru_cache(base.load)  # the machine ids of one type may share a model
 PACKAGES = ["torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "librosa", "soundfile", "matplotlib"]

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from humwatch import models, parquet
-from humwatch.detectors import base
+from humwatch import parquet
+from humwatch.detectors import base, models
 from humwatch.errors import InputError
+from humwatch.evaluation.scoring import score_table
 from humwatch.features import store
 from humwatch.files import replacing
-from humwatch.layout import slug
-from humwatch.scoring import score_table
+from humwatch.study.layout import slug
 
 
 def main(args: argparse.Namespace) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from humwatch import tables, trials
-from humwatch.comparison import comparison_table
+from humwatch.evaluation.auc_table import measure, summary_table
+from humwatch.evaluation.comparison import comparison_table
+from humwatch.evaluation.sweep_tables import report_table, selected_table, sweep_table, times_table
 from humwatch.files import replacing, write_checksums
-from humwatch.layout import CHECKSUMS, TIMES, Scope
+from humwatch.study import trials
+from humwatch.study.layout import CHECKSUMS, TIMES, Scope
 
 REFERENCE_COLUMNS = ["machine_type", "machine_ids", "method", "auc", "pauc", "source"]
 
@@ -34,15 +36,15 @@ def main(args: argparse.Namespace) -> None:
             machine_type: [folder for scope, folder in folders.items() if scope.hears(machine_type)]
             for machine_type in json.loads(args.machine_types)
         }
-    auc, trained = tables.measure(every, scores, models, args.bootstrap_samples, args.bootstrap_seed)
+    auc, trained = measure(every, scores, models, args.bootstrap_samples, args.bootstrap_seed)
     references = pd.read_csv(args.references, dtype=str) if args.references else pd.DataFrame(columns=REFERENCE_COLUMNS)
-    files = {"auc.csv": auc, "summary.csv": tables.summary_table(auc), TIMES: tables.times_table(trained)}
-    by_sweep = {name: tables.sweep_table(name, sweep, auc, trained, references) for name, sweep in sweeps.items()}
+    files = {"auc.csv": auc, "summary.csv": summary_table(auc), TIMES: times_table(trained)}
+    by_sweep = {name: sweep_table(name, sweep, auc, trained, references) for name, sweep in sweeps.items()}
     for name, table in by_sweep.items():
         grid = definition["sweeps"].get(name, {"trial": sweeps[name]})
         varied = [key for key, values in grid.items() if len(values) > 1]
-        files |= {f"sweeps/{name}.csv": table, f"sweeps/{name}_report.csv": tables.report_table(table, auc, varied)}
-    files["selected.csv"] = selected = tables.selected_table(by_sweep.values())
+        files |= {f"sweeps/{name}.csv": table, f"sweeps/{name}_report.csv": report_table(table, auc, varied)}
+    files["selected.csv"] = selected = selected_table(by_sweep.values())
     if args.references:
         columns = ["selected_trial", "selected_epochs", "selected_score"]
         chosen = selected[columns].dropna().drop_duplicates().itertuples(index=False, name=None)

@@ -21,17 +21,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from humwatch import __version__, models, parquet
-from humwatch.detectors import base
+from humwatch import __version__, parquet
+from humwatch.detectors import base, models
+from humwatch.detectors.pseudo_anomalies import cut_paste
+from humwatch.detectors.reconstruction.training import resolved
 from humwatch.errors import InputError
+from humwatch.evaluation.scoring import score_table
 from humwatch.features import store
+from humwatch.features.held_out import split_validation
 from humwatch.features.store import Features
 from humwatch.files import sha256
 from humwatch.locking import alone, claim_gpu
 from humwatch.progress import Progress
-from humwatch.scoring import score_table
-from humwatch.selection import cut_paste
-from humwatch.training import resolved, split_validation
 
 
 def main(args: argparse.Namespace) -> None:

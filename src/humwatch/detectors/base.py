@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from humwatch import models
+from humwatch.detectors import models
 from humwatch.errors import InputError
 from humwatch.features.store import Features
 
@@ -25,7 +25,8 @@ class FitContext:
 
     seed: every random draw follows from it. epochs: train until this epoch (detectors without epochs ignore it).
     device: "cpu" or "cuda". report: called with (epoch, {"train_loss": ..., "val_loss": ..., "seconds": ...}) after each epoch.
-    masks: SpecAugment's table of masks (humwatch.augment), or None. clean_targets: masked windows are to become clean ones.
+    masks: the table of masks (detectors.reconstruction.specaugment), or None. clean_targets: masked windows are to become
+    clean ones.
     """
 
     seed: int = 0

@@ -30,9 +30,9 @@ from humwatch.detectors.networks.heads import (
     speed_change,
 )
 from humwatch.detectors.networks.stgram import STgramMFN
+from humwatch.detectors.reconstruction.training import Optimizer, generator_for
 from humwatch.errors import InputError
 from humwatch.features.store import Features
-from humwatch.training import Optimizer, generator_for
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from humwatch.detectors.reconstruction import ReconstructionDetector
+from humwatch.detectors.reconstruction.base import ReconstructionDetector
 from humwatch.errors import InputError
 
 

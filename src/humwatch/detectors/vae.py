@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from humwatch.detectors.reconstruction import ReconstructionDetector
+from humwatch.detectors.reconstruction.base import ReconstructionDetector
 
 LOG_VAR_RANGE = (-30.0, 20.0)  # a large learning rate would overflow its exponential: a bad score instead of none
 

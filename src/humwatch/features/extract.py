@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from humwatch.clips import read_samples
+from humwatch.datasets.clips import read_samples
 from humwatch.errors import InputError
 from humwatch.features import store
 from humwatch.features.logmel import LogMel

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from humwatch.clips import CLIP_COLUMNS, frame_of
+from humwatch.datasets.clips import CLIP_COLUMNS, frame_of
 from humwatch.datasets.directory import ClipName
 from humwatch.errors import InputError
 from humwatch.features import store

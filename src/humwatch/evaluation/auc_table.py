@@ -1,0 +1,185 @@
+"""The tables: AUC per trial, milestone and machine id, and a summary over seeds."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from humwatch import parquet
+from humwatch.detectors import models
+from humwatch.evaluation.calibration import MACHINE, rows_by, standardise
+from humwatch.evaluation.metrics import auc, bootstrap_auc, interval, pauc
+from humwatch.study.trials import Trial
+
+MEASURES = ["auc", "auc_low", "auc_high", "pauc", "n_normal", "n_anomaly"]
+SUMMARIES = ["mean", "pooled", "pooled_standardised"]  # rows of `machine_id` that are no machine
+NOTE_UNLABELLED = "no labels: scored, not measured"
+
+
+def measure(
+    trials: Iterable[Trial],
+    score_files: Mapping[str, list[Path]],
+    models: Mapping[str, Mapping[str, list[Path]]],
+    samples: int,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The AUC table and the training table of trials, each trial's files read once.
+
+    AUC: a row per trial, machine type and machine id, then rows `mean` (over ids), `pooled` (all ids in one ranking), and
+    `pooled_standardised` (the same, with scores standardised per id by held-out normal clips). Machine ids without training
+    clips (`heard` False) have a mean and a pooled row of their own. Intervals: 95 %, stratified bootstrap. Where clips have a
+    domain, the same rows follow for each domain: its normal clips against the anomalies of all domains, as DCASE 2022 to 2025
+    measure it.
+
+    Training: what is known without labels, a row per trial and machine type. Columns trial, epochs, score, machine_type,
+    val_loss, pseudo_auc (evaluation.selection), seconds_per_epoch, diverged.
+
+    score_files: trial key "name/epochs" -> its files. models: trial key -> machine type -> folders of its models.
+    """
+    measured: list[dict[str, Any]] = []
+    trained: list[dict[str, Any]] = []
+    for trial in trials:
+        if not score_files[f"{trial.name}/{trial.epochs}"]:
+            continue  # its models hear no machine that is tested
+        key, score = f"{trial.name}/{trial.epochs}", trial.parameters["score"]
+        folders = dict.fromkeys(folder for listed in models[key].values() for folder in listed)
+        held_out = {folder: parquet.read(folder / "validation.parquet") for folder in folders}
+        described = {"trial": trial.name, **{k: _cell(v) for k, v in trial.parameters.items()}}
+        scores = pd.concat([parquet.read(path) for path in score_files[key]], ignore_index=True)
+        measured += [{**described, **row} for row in _measured(scores, [*held_out.values()], score, samples, seed)]
+        described = {"trial": trial.name, "epochs": trial.epochs, "score": score}
+        for machine_type, listed in models[key].items():
+            row = _trained({folder: held_out[folder] for folder in listed}, machine_type, score)
+            trained.append({**described, "machine_type": machine_type, **row})
+    table = pd.DataFrame(measured)
+    order = ["trial", "machine_type", "machine_id", "domain", "heard", *MEASURES, "note"]
+    return table[[*order, *(c for c in table if c not in order)]], pd.DataFrame(trained)
+
+
+def summary_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over seeds of each configuration's mean AUC and pAUC, best first.
+
+    One row per configuration and machine type; the ids that were heard in training only.
+    """
+    means = table[(table["machine_id"] == "mean") & (table["domain"] == "") & table["heard"]].copy()
+    fixed = ["trial", "seed", "machine_id", "domain", "heard", "note", *MEASURES]
+    keys = [c for c in means if c not in fixed]
+    grouped = means.groupby(keys, dropna=False, sort=False)
+    summary = grouped.agg(
+        seeds=("seed", "size"),
+        auc_mean=("auc", "mean"),
+        auc_std=("auc", "std"),
+        pauc_mean=("pauc", "mean"),
+        pauc_std=("pauc", "std"),
+    ).reset_index()
+    measures = ["auc_mean", "auc_std", "pauc_mean", "pauc_std", "seeds"]
+    summary = summary.sort_values("auc_mean", ascending=False, kind="stable", na_position="last", ignore_index=True)
+    return summary[["machine_type", *measures, *(k for k in keys if k != "machine_type")]]
+
+
+def _measured(
+    scores: pd.DataFrame, held_out: list[pd.DataFrame], score: str, samples: int, seed: int
+) -> Iterable[dict[str, Any]]:
+    """One trial's rows. All measuring is done on arrays: pandas would take ten times as long."""
+    clips = {
+        "score": scores[score].to_numpy(float),
+        "label": scores["label"].to_numpy(float, na_value=np.nan),
+        "clip": scores["clip"].to_numpy(object),
+        "machine_id": scores["machine_id"].to_numpy(object),
+        "domain": scores["domain"].fillna("").to_numpy(object) if "domain" in scores else np.full(len(scores), ""),
+    }
+    if len(known := pd.concat(held_out, ignore_index=True)):
+        clips["standardised"] = standardise(scores, known[~known["pseudo"].astype(bool)], score)
+    for (machine_type, heard), rows in rows_by(scores, ["machine_type", "heard"]).items():
+        part = {name: values[rows] for name, values in clips.items()}
+        for domain in dict.fromkeys(["", *sorted(part["domain"])]):
+            own = (part["domain"] == domain) | (part["label"] == 1) | (domain == "")
+            for row in _rows({name: values[own] for name, values in part.items()}, samples, seed):
+                yield {"machine_type": machine_type, "domain": domain, "heard": heard, **row}
+
+
+def _rows(clips: Mapping[str, np.ndarray], samples: int, seed: int) -> Iterable[dict[str, Any]]:
+    """One machine type's rows: each id, mean, pooled. clips: arrays by name, an element per clip."""
+    ids, draws = [], []
+    for machine_id in sorted(set(clips["machine_id"])):
+        own = clips["machine_id"] == machine_id
+        row, drawn = _measure(clips["clip"][own], clips["label"][own], clips["score"][own], samples, seed)
+        ids.append({"machine_id": machine_id, **row})
+        if np.isfinite(row["auc"]):
+            draws.append(drawn)
+    yield from ids
+    low, high = interval(np.mean(draws, axis=0)) if draws else (np.nan, np.nan)
+    yield {
+        "machine_id": "mean",
+        "auc": _mean(row["auc"] for row in ids),
+        "auc_low": low,
+        "auc_high": high,
+        "pauc": _mean(row["pauc"] for row in ids),
+        "n_normal": sum(row["n_normal"] for row in ids),
+        "n_anomaly": sum(row["n_anomaly"] for row in ids),
+        "note": "" if draws else ids[0]["note"],
+    }
+    for name, column in (("pooled", "score"), ("pooled_standardised", "standardised")):
+        if column in clips:
+            yield {"machine_id": name, **_measure(clips["clip"], clips["label"], clips[column], samples, seed)[0]}
+
+
+def _measure(
+    names: np.ndarray, labels: np.ndarray, scores: np.ndarray, samples: int, seed: int
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Measures of one set of clips, over those with a label (NaN: none), and the bootstrap's AUCs."""
+    labelled = np.isfinite(labels)
+    names, labels, scores = names[labelled], labels[labelled].astype(int), scores[labelled]
+    drawn = bootstrap_auc(labels, scores, samples, seed)
+    low, high = interval(drawn)
+    note = ""
+    if len(labels) == 0:
+        note = NOTE_UNLABELLED
+    elif len(lost := names[~np.isfinite(scores)]):
+        others = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        note = f"no finite score of {lost[0]}{others}: look at the recording, or remove it"
+        if len(lost) == len(scores):
+            note = "diverged: no clip has a finite score"
+    elif labels.min() == labels.max():
+        note = "only one of normal and anomaly in the test clips"
+    row = {
+        "auc": auc(labels, scores),
+        "auc_low": low,
+        "auc_high": high,
+        "pauc": pauc(labels, scores),
+        "n_normal": int((labels == 0).sum()),
+        "n_anomaly": int((labels == 1).sum()),
+        "note": note,
+    }
+    return row, drawn
+
+
+def _trained(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score: str) -> dict[str, Any]:
+    """What the models of one trial and machine type tell without labels. held_out: model folder -> its held-out scores."""
+    logs = [models.log(folder) for folder in held_out]
+    return {
+        "val_loss": np.mean([log["val_loss"].iloc[-1] if len(log) else np.nan for log in logs]),
+        "pseudo_auc": np.mean([_pseudo_auc(scores, machine_type, score) for scores in held_out.values()]),
+        "seconds_per_epoch": np.mean([log["seconds"].mean() for log in logs]),
+        "diverged": any(models.description(folder)["diverged"] for folder in held_out),
+    }
+
+
+def _pseudo_auc(held_out: pd.DataFrame, machine_type: str, score: str) -> float:
+    if held_out.empty:
+        return np.nan
+    pseudo, scores = held_out["pseudo"].to_numpy(int), held_out[score].to_numpy(float)
+    machines = rows_by(held_out, MACHINE)
+    return _mean(auc(pseudo[rows], scores[rows]) for (of_type, _), rows in machines.items() if of_type == machine_type)
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Over those that are there; NaN if none is."""
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else np.nan
+
+
+def _cell(value: Any) -> Any:
+    return " ".join(map(str, value)) if isinstance(value, list) else value

@@ -1,0 +1,19 @@
+"""Which normal training clips are held out of training: the same ones for every trial."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+
+def split_validation(clips: pd.DataFrame, fraction: float, seed: int) -> np.ndarray:
+    """Which training clips are held out: (clips,) bool, `fraction` of every machine id's, at least one where it has two.
+
+    A clip's place in the draw is a hash of its name, so that new clips move few of the old ones.
+    """
+    draw = [hashlib.sha256(f"{seed} {clip}".encode()).digest() for clip in clips["clip"]]
+    held_out = np.zeros(len(clips), bool)
+    for rows in clips.groupby(["machine_type", "machine_id"]).indices.values():
+        count = max(round(fraction * len(rows)), 1 if len(rows) > 1 else 0)
+        held_out[sorted(rows, key=lambda row: draw[row])[:count]] = True
+    return held_out

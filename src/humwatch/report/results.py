@@ -1,0 +1,144 @@
+"""A finished run's folder, `results/<name>`, read back: tables, the trials chosen, their scores, models, logs, spectrograms."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from humwatch import parquet
+from humwatch.detectors import models
+from humwatch.errors import InputError, damaged
+from humwatch.features import store
+from humwatch.features.logmel import LogMel
+from humwatch.features.store import Features
+from humwatch.files import is_damaged
+from humwatch.study.layout import CHECKSUMS, TEXT_COLUMNS, TIMES, Scope, slug
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The axes of a feature's frames. hop_seconds: time between frames; frequencies: Hz of each bin; None where unknown."""
+
+    hop_seconds: float | None = None
+    frequencies: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """The folder of one data set's results. A `row` is a row of a sweep's table: one trial on one machine type."""
+
+    folder: Path
+
+    @cached_property
+    def clips(self) -> pd.DataFrame:
+        """The clip table."""
+        return parquet.read(self.folder / "clips.parquet")
+
+    def sweep(self, name: str) -> pd.DataFrame:
+        """The sweep's tidy table: a row per trial and machine type, and how long its epochs took."""
+        tables = self.folder / "tables"
+        sweep, times = read_table(tables / "sweeps" / f"{name}.csv"), read_table(tables / TIMES)
+        keys = [key for key in ("trial", "epochs", "machine_type") if key in sweep]
+        return sweep.merge(times[[*keys, "seconds_per_epoch"]], on=keys, how="left")
+
+    def model(self, row: pd.Series, machine_id: str) -> Path:
+        """Folder of the model that scores this machine id."""
+        places = self._places(row)
+        return self.folder / "models" / places.get(machine_id, next(iter(places.values())))
+
+    def scores(self, row: pd.Series) -> pd.DataFrame:
+        """The test clips of the row's machine type; column `score` is the one that the trial names."""
+        files = [self.folder / "scores" / f"{place}.parquet" for place in self._places(row).values()]
+        scores = pd.concat([parquet.read(path) for path in files], ignore_index=True)
+        scores["score"] = scores[row["score"]]
+        return scores[scores["machine_type"] == row["machine_type"]].reset_index(drop=True)
+
+    def held_out(self, row: pd.Series) -> pd.DataFrame:
+        """Scores of the row's normal clips that were held out of training; empty where none were."""
+        files = [self.folder / "models" / place / "validation.parquet" for place in self._places(row).values()]
+        held_out = pd.concat([parquet.read(path) for path in files], ignore_index=True)
+        if held_out.empty:
+            return pd.DataFrame({"machine_id": []})
+        return held_out[(held_out["machine_type"] == row["machine_type"]) & (held_out["pseudo"] == 0)]
+
+    def log(self, row: pd.Series) -> pd.DataFrame:
+        """Loss of each epoch: the mean over the trial's models where each machine id has its own. Empty without epochs."""
+        logs = [models.log(self.folder / "models" / place) for place in self._places(row).values()]
+        if len(logs) < 2:
+            return logs[0] if logs else pd.DataFrame(columns=models.LOG_COLUMNS)
+        return pd.concat(logs).groupby("epoch", as_index=False).mean()
+
+    def parts(self, feature: str, machine_type: str, split: str, clips: Iterable[str]) -> Iterator[Features]:
+        """A feature of these clips, a row group's at a time."""
+        wanted = set(clips)
+        for group in store.groups(self._features(feature, machine_type, split)):
+            if len(part := group.select(group.clips["clip"].isin(wanted).to_numpy())):
+                yield part
+
+    def frames(
+        self, feature: str, machine_type: str, clips: Iterable[str]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """A feature of these test clips, (frames, bins) each, and the feature's parameters."""
+        parts = [*self.parts(feature, machine_type, "test", clips)]
+        found = {name: part.clip(i) for part in parts for i, name in enumerate(part.clips["clip"])}
+        return found, store.parameters(self._features(feature, machine_type, "test"))
+
+    def warnings(self) -> Iterator[str]:
+        """What the stages that read the recordings warned of."""
+        for path in sorted((self.folder / "logs" / "clips").rglob("*.log")):
+            for line in path.read_text().splitlines():
+                if " WARNING: " in line:
+                    yield line.split(" WARNING: ", 1)[1]
+
+    def _features(self, feature: str, machine_type: str, split: str) -> Path:
+        return self.folder / "features" / feature / slug(machine_type) / f"{split}.parquet"
+
+    def _places(self, row: pd.Series) -> dict[str, str]:
+        """Where, below models/ and scores/, the row's trial is: for each machine id that has a model of its own, or for all."""
+        epochs = row.get("epochs", 0)
+        end = f"{row['trial']}/epochs-{0 if pd.isna(epochs) else int(epochs)}"
+        if row["scope"] != "machine_id":
+            return {"": f"{Scope(None if row['scope'] == 'all' else row['machine_type']).name}/{end}"}
+        clips = self.clips[self.clips["machine_type"] == row["machine_type"]]
+        ids = clips.groupby("machine_id")["split"].nunique()
+        return {i: f"{Scope(row['machine_type'], i).name}/{end}" for i in sorted(ids[ids == 2].index)}
+
+
+def chosen(sweep: pd.DataFrame) -> pd.DataFrame:
+    """The trials that the sweep chose without labels, one row per machine type; those that diverged are never chosen."""
+    return sweep[sweep["selected"].astype(bool) & ~sweep["diverged"].astype(bool)].drop_duplicates("machine_type")
+
+
+def feature_of(row: pd.Series, sweep: pd.DataFrame) -> str:
+    """The feature that a trial hears; of an ensemble, which has none of its own, the first that its sweep's trials hear."""
+    return row["feature"] if isinstance(row["feature"], str) else sweep["feature"].dropna().iloc[0]
+
+
+def scale_of(parameters: dict[str, Any], bins: int) -> Scale:
+    """Seconds and Hz of a feature, as far as its file states them."""
+    hop, rate = parameters.get("hop_length"), parameters.get("sample_rate")
+    hop_seconds = hop / rate if hop and rate else None
+    names = [field.name for field in fields(LogMel)]
+    if not rate or parameters.get("n_mels") != bins or not set(names) <= parameters.keys():
+        return Scale(hop_seconds)
+    return Scale(hop_seconds, LogMel(**{name: parameters[name] for name in names}).frequencies(rate))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """One of the run's CSV tables, with its types: names stay the text that they are ("00", "NA"), what is empty is missing.
+
+    Raises InputError where it is not what was written.
+    """
+    folder = path.parents[1] if path.parent.name == "sweeps" else path.parent
+    try:
+        if is_damaged(path, folder / CHECKSUMS):
+            raise InputError(damaged(path, f"its checksum is not that in {folder / CHECKSUMS}"))
+        return pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: run `snakemake` to make the tables") from None
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()

@@ -1,0 +1,677 @@
+"""Read a configuration, check it against the schema and itself, in plain sentences, and fill in the defaults."""
+
+import copy
+import difflib
+import json
+import math
+import re
+import reprlib
+import sys
+import textwrap
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from humwatch import detectors
+from humwatch.errors import InputError
+from humwatch.study import costs as sizes
+from humwatch.study.layout import PERIODIC
+
+Schema = dict[str, Any]
+
+SCHEMA = Path(__file__).with_name("config.schema.yaml")
+SCHEMA_NAME = "src/humwatch/study/config.schema.yaml"  # as a developer knows it
+LARGEST_FILE = 1_000_000  # bytes
+MOST_VALUES = 100_000  # in one configuration
+DEEPEST = 20  # mappings and lists in each other
+MOST_PROBLEMS = 20  # that are said at once
+MOST_GB = 64  # of memory for one job
+SOURCES_OF_TEN_SECONDS = ("demo", "dcase2020")  # whose clips are known: at 16 kHz, ten seconds or a little more
+
+# libyaml is ten times as fast, where PyYAML was built with it.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+PLAIN_TAGS = {None, *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float"))}
+MERGE, NULL = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:null"
+UNREADABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+)  # control characters, halves of surrogate pairs
+
+
+def read(paths: Iterable[str | Path]) -> dict[str, Any]:
+    """A configuration in one or several YAML or JSON files, merged as `snakemake --configfile A B` merges them.
+
+    Later files override earlier ones, mappings in each other are merged. Raises InputError, with a sentence that names file
+    and line, for a file that cannot be read, for bad YAML, and for what YAML allows and nobody means: keys given twice,
+    several documents, tags, aliases that blow up.
+    """
+    config: dict[str, Any] = {}
+    for path in paths:
+        _merge(config, _read_file(Path(path)))
+    return config
+
+
+def check_files(paths: Iterable[str | Path]) -> None:
+    """Raise InputError where `read` would. Pipes are left out: they have been read, once and for all."""
+    for path in map(Path, paths):
+        if path.is_file() or path.is_dir() or not path.exists():
+            _read_file(path)
+
+
+def read_schema() -> Schema:
+    """The schema of configurations."""
+    try:
+        return yaml.load(SCHEMA.read_text(encoding="utf-8"), LOADER)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return _read_file(SCHEMA)  # which says where and what
+
+
+def validate(config: dict[str, Any], schema: Schema) -> dict[str, Any]:
+    """Return `config` with every default filled in, and whole numbers as integers.
+
+    schema: `read_schema()`. Raises one InputError with a sentence per faulty key: its name, what was got, what is allowed.
+    """
+    _refuse(_strange_values(config))
+    config = copy.deepcopy(config)
+    for grid in _grids(config):
+        grid.update({key: value if isinstance(value, list) else [value] for key, value in grid.items()})
+    full = _with_trial_parameters(schema)
+    _place_feature_parameters(full, config.get("features"))
+    try:
+        errors = list(islice(_Validator(full).iter_errors(config), 10 * MOST_PROBLEMS))
+    except jsonschema.exceptions.UnknownType as error:
+        raise InputError(
+            f"{SCHEMA_NAME}: {error.type!r} is no type, of {shown(error.schema)}: use integer, number, string, boolean or array"
+        ) from None
+    errors.sort(key=lambda error: list(map(str, error.absolute_path)))
+    _refuse(sentence for error in errors for sentence in _sentences(error))
+    config = _with_whole_numbers(config, full)
+    _refuse(_unused_keys(config["dataset"], full["properties"]["dataset"]["properties"]))
+    _fill_defaults(config, full)
+    _refuse([*_clashing_names(config), *_feature_problems(config)])
+    return config
+
+
+def trial_parameters(schema: Schema, detector: str) -> dict[str, Schema]:
+    """Schema of each parameter that a trial of `detector` has, in the schema's order."""
+    entries = schema["$defs"]["detectors"]
+    if detector not in entries:
+        raise InputError(f"config: trial.detector is {shown(detector)}, it must be one of {', '.join(sorted(entries))}")
+    return schema["properties"]["trial"]["properties"] | (entries[detector] or {})
+
+
+def detector_file(name: str) -> Path | None:
+    """The file of a detector, None where there is none."""
+    files = (path for folder in detectors.__path__ for path in Path(folder).glob("*.py") if path.stem == name)
+    return next(files, None)
+
+
+def fits(value: Any, schema: Schema) -> bool:
+    """Whether one value is as its own schema says."""
+    return _Validator(schema).is_valid(value)
+
+
+def described(schema: Schema) -> str:
+    """What a value of this schema must be, in words."""
+    return " and ".join(_allowed(schema))
+
+
+def shown(value: Any) -> str:
+    """A value as Python writes it, a long one in part."""
+    return _SHORT.repr(value)
+
+
+def known_clips(dataset: Mapping[str, Any]) -> tuple[int | None, float | None]:
+    """Sample rate in Hz and seconds of the clips, where a validated `dataset` section tells; else None."""
+    if dataset["source"] in SOURCES_OF_TEN_SECONDS:
+        return sizes.SAMPLE_RATE, sizes.SECONDS
+    return dataset["sample_rate"], None
+
+
+# Reading
+
+
+def _merge(config: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, dict):
+            if not isinstance(config.get(key), dict):
+                config[key] = {}
+            _merge(config[key], value)
+        else:
+            config[key] = value
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    text = _text(path)
+    try:  # as Snakemake does: of JSON, 1e-3 is a number
+        found = json.loads(text)
+        text = text.replace("\t", " ")  # which YAML does not take for space
+        as_json = True
+    except (ValueError, RecursionError):
+        as_json = False
+    try:
+        _check_events(path, text)
+        loader = LOADER(text)
+        node = loader.get_single_node()
+        if node is None or node.tag == NULL:
+            raise InputError(f"{path} is empty: write a configuration into it, see config/README.md")
+        if not isinstance(node, yaml.MappingNode):
+            kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
+            raise InputError(f"{path} holds {kind}, it must be a mapping (dataset: ...): see config/README.md")
+        twice: list[str] = []
+        _check_node(node, loader, path, (), {}, twice)
+        _refuse(twice)
+        return found if as_json else loader.construct_document(node)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise InputError(
+            f"{path}, line {line}: the character U+{ord(text[error.position]):04X} is not allowed in YAML: remove it"
+        ) from None
+    except yaml.MarkedYAMLError as error:
+        raise InputError(_syntax_sentence(path, text, error)) from None
+
+
+def _text(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise InputError(f"{path} is not there: correct --configfile") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, no configuration: name a file in it") from None
+    except (OSError, ValueError) as error:  # a ValueError for a name that no file can have
+        raise InputError(f"{path} cannot be read ({getattr(error, 'strerror', error)}): correct --configfile") from None
+    if len(data) > LARGEST_FILE:
+        raise InputError(f"{path} has more than {LARGEST_FILE // 1_000_000} MB: that is no configuration")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(f"{path} is in UTF-16: save it as UTF-8")
+    if (position := data.find(b"\0")) >= 0:
+        line = data.count(b"\n", 0, position) + 1
+        raise InputError(f"{path}, line {line}: there is a NUL byte, so that this is no UTF-8 text: save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}, line {line}: the byte 0x{data[error.start]:02x} is not UTF-8 (Latin-1?): save the file as UTF-8"
+        ) from None
+
+
+def _check_events(path: Path, text: str) -> None:
+    """Refuse, before anything is built, what would be built without end, and what Snakemake and we read differently."""
+    depth = documents = 0
+    event: Any
+    for event in yaml.parse(text, LOADER):
+        where = f"{path}, line {event.start_mark.line + 1}"
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        if depth > DEEPEST:
+            raise InputError(f"{where}: there are more than {DEEPEST} lists or mappings in each other: flatten them")
+        if documents > 1:
+            raise InputError(
+                f"{where}: a second document begins (---): a file holds one configuration, remove the line"
+            )
+        if getattr(event, "tag", None) not in PLAIN_TAGS:
+            raise InputError(f"{where}: the tag {shown(event.tag)} is not allowed: remove it")
+
+
+def _check_node(
+    node: yaml.Node, loader: Any, path: Path, keys: tuple[str, ...], counted: dict[int, int], twice: list[str]
+) -> int:
+    """Number of values, those of aliases counted wherever they stand. twice: gets a sentence for each key that is."""
+    if id(node) in counted:
+        return counted[id(node)]
+    line = node.start_mark.line + 1
+    if len(keys) > DEEPEST:
+        raise InputError(
+            f"{path}, line {line}: there are more than {DEEPEST} lists or mappings in each other, by aliases"
+        )
+    count = 1
+    if isinstance(node, yaml.ScalarNode):
+        _scalar(node, loader, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            count += _check_node(item, loader, path, (*keys, str(i)), counted, twice)
+    else:
+        lines: dict[Any, int] = {}
+        for key_node, value in node.value:
+            here = key_node.start_mark.line + 1
+            if isinstance(key_node, yaml.ScalarNode):
+                key = _scalar(key_node, loader, path)
+                if key in lines:
+                    name = ".".join(map(_shortened, (*keys, str(key))))
+                    twice.append(f"{path}, lines {lines[key]} and {here}: {name} is given twice: remove one of them")
+                lines[key] = here
+            count += _check_node(value, loader, path, (*keys, str(key_node.value)), counted, twice)
+    if count > MOST_VALUES:
+        raise InputError(
+            f"{path}, line {line}: there are more than {MOST_VALUES} values, those of aliases counted: write less"
+        )
+    counted[id(node)] = count
+    return count
+
+
+def _scalar(node: yaml.ScalarNode, loader: Any, path: Path) -> Any:
+    if node.tag == MERGE:
+        return node.value
+    try:
+        return loader.construct_object(node)
+    except ValueError as error:  # a date that is none, a number of thousands of digits
+        reason = _shortened(str(error).split(";")[0])
+        raise InputError(
+            f"{path}, line {node.start_mark.line + 1}: {shown(node.value)} cannot be read ({reason}): correct it, or put it in "
+            "quotes if it is text"
+        ) from None
+
+
+def _syntax_sentence(path: Path, text: str, error: yaml.MarkedYAMLError) -> str:
+    try:
+        deque(yaml.parse(text, yaml.SafeLoader), 0)
+    except yaml.MarkedYAMLError as same:  # libyaml's words and places are worse
+        error = same
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return f"{path} is no YAML ({error.problem}): correct it"
+    lines = text.split("\n")
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    what = error.problem or error.context or "is no YAML"
+    advice = "indent with spaces, not with tabs" if re.match(r" *\t", line) else "correct it"
+    found = f" in {shown(line.strip())}" if line.strip() else ""
+    return f"{path}, line {mark.line + 1}, column {mark.column + 1}: {_shortened(what)}{found}: {advice}"
+
+
+# Checking
+
+
+def _refuse(problems: Iterable[str]) -> None:
+    found = [*islice(dict.fromkeys(problems), MOST_PROBLEMS + 1)]
+    if len(found) > MOST_PROBLEMS:
+        found[-1] = f"config: there are more problems than these {MOST_PROBLEMS}: correct them first"
+    if found:
+        raise InputError("\n".join(found))
+
+
+def _fullmatch(validator: Any, pattern: str, instance: Any, schema: Schema) -> Iterator[Any]:
+    """Patterns are of the whole text: `$` alone matches before a last line break too."""
+    if isinstance(instance, str) and not re.fullmatch(pattern, instance):
+        yield jsonschema.ValidationError(f"{instance!r} is not like {pattern!r}")
+
+
+_Validator: Any = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _fullmatch})
+
+
+def _strange_values(config: Any) -> Iterator[str]:
+    """What no key of a configuration may be, whatever its schema says."""
+    if not isinstance(config, dict):
+        yield f"the configuration is {shown(config)}, it must be a mapping (dataset: ...): see config/README.md"
+        return
+    waiting: deque[tuple[tuple[Any, ...], Any]] = deque([((), config)])
+    count = 1
+    while waiting:
+        path, value = waiting.popleft()
+        count += len(value) if isinstance(value, (dict, list)) else 0
+        if count > MOST_VALUES:
+            yield f"the configuration has more than {MOST_VALUES} values: write less"
+            return
+        key = _key(path)
+        if len(path) > DEEPEST:
+            yield f"config: {key} lies in more than {DEEPEST} lists or mappings: flatten them"
+        elif isinstance(value, dict):
+            for name, part in value.items():
+                if not isinstance(name, str):
+                    said = "null" if name is None else str(name).lower() if isinstance(name, bool) else shown(str(name))
+                    yield f"config: {key} has the key {said}, which YAML does not read as text: put it in quotes"
+                elif UNREADABLE.search(name):
+                    yield f"config: {key} has the key {shown(name)}, with a control character in it: remove that"
+                else:
+                    waiting.append(((*path, name), part))
+        elif isinstance(value, list):
+            waiting.extend(((*path, i), part) for i, part in enumerate(value))
+        elif isinstance(value, str):
+            if UNREADABLE.search(value):
+                yield f"config: {key} is {shown(value)}, with a control character in it: remove that"
+        elif isinstance(value, (int, float)):
+            if not -sys.float_info.max <= value <= sys.float_info.max:
+                yield f"config: {key} is {shown(value)}, it must be a finite number"
+        elif value is not None:
+            kind = "date" if hasattr(value, "year") else type(value).__name__
+            yield f"config: {key} is {shown(str(value))}, which YAML reads as a {kind}: put it in quotes if it is text"
+
+
+def _with_trial_parameters(schema: Schema) -> Schema:
+    """The schema with the detectors' hyper-parameters placed under trial, detectors and sweeps."""
+    full = copy.deepcopy(schema)
+    entries = full["$defs"]["detectors"] = {
+        detector: _parameters_of(f"detectors.{detector}", parameters)
+        for detector, parameters in full["$defs"]["detectors"].items()
+    }
+    common = full["properties"]["trial"]["properties"]
+    common["detector"]["enum"] = sorted(entries)
+    every: dict[str, Schema] = dict(common)
+    for hyperparameters in entries.values():
+        for name, parameter in hyperparameters.items():
+            # One detector's default is not another's, nor are its limits: `trials` checks what is whose.
+            known = every.setdefault(name, {key: value for key, value in parameter.items() if key != "default"})
+            if name not in common and known != parameter:
+                every[name] = _union(known, parameter)
+    full["properties"]["trial"]["properties"] = every
+    full["properties"]["detectors"] |= {
+        "properties": {
+            detector: {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {k: {kk: vv for kk, vv in v.items() if kk != "default"} for k, v in parameters.items()},
+            }
+            for detector, parameters in entries.items()
+        },
+        "additionalProperties": False,
+    }
+    grid = {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": False,
+        "properties": {name: {"type": "array", "minItems": 1, "items": parameter} for name, parameter in every.items()},
+    }
+    full["properties"]["sweeps"]["additionalProperties"] = grid
+    full["properties"]["ensembles"]["additionalProperties"] = {"type": "array", "minItems": 1, "items": grid}
+    return full
+
+
+def _union(one: Schema, other: Schema) -> Schema:
+    """What one schema or the other allows, or more: the rules that both have."""
+    union = {rule: value for rule, value in one.items() if other.get(rule) == value}
+    if "enum" in one and "enum" in other:
+        union["enum"] = [*dict.fromkeys([*one["enum"], *other["enum"]])]
+    if "type" in one and "type" in other:
+        union["type"] = [*dict.fromkeys([*_as_list(one["type"]), *_as_list(other["type"])])]
+        if len(union["type"]) == 1:
+            union["type"] = union["type"][0]
+    return union
+
+
+def _parameters_of(name: str, parameters: Any) -> dict[str, Schema]:
+    """The parameters of a detector's or a feature's entry in the schema, which may be empty."""
+    for key, part in (parameters if isinstance(parameters, dict) else {}).items():
+        if not isinstance(part, dict):
+            raise InputError(
+                f"{SCHEMA_NAME}: $defs.{name}.{key} is {shown(part)}, it must be a mapping like {{type: integer, default: 5}}"
+            )
+    if not isinstance(parameters, dict | None):
+        raise InputError(f"{SCHEMA_NAME}: $defs.{name} is {shown(parameters)}, it must be a mapping of its parameters")
+    return parameters or {}
+
+
+def _place_feature_parameters(full: Schema, given: Any) -> None:
+    """Give the schema of each named feature the parameters of that feature's own source, and no others."""
+    features = full["properties"]["features"]
+    sources = {name: _parameters_of(f"features.{name}", part) for name, part in full["$defs"]["features"].items()}
+    base = features["additionalProperties"]["properties"]
+    base["source"]["enum"] = list(sources)
+    owners: dict[str, list[str]] = {}
+    for source, parameters in sources.items():
+        for name in parameters:
+            owners.setdefault(name, []).append(source)
+    features["properties"] = {
+        name: {
+            "type": "object",
+            "properties": base | sources[source],
+            "additionalProperties": False,
+            "sources_with": owners,  # for the sentence
+        }
+        for name, feature in (given if isinstance(given, dict) else features["default"]).items()
+        if isinstance(feature, dict)
+        and (source := feature.get("source", base["source"]["default"])) in base["source"]["enum"]
+    }
+
+
+def _grids(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every mapping of a parameter to values, where a single value is a grid of one."""
+    sweeps, ensembles = config.get("sweeps"), config.get("ensembles")
+    members = (
+        [m for listed in ensembles.values() if isinstance(listed, list) for m in listed]
+        if isinstance(ensembles, dict)
+        else []
+    )
+    for grid in [*(sweeps.values() if isinstance(sweeps, dict) else []), *members]:
+        if isinstance(grid, dict):
+            yield grid
+
+
+def _with_whole_numbers(value: Any, schema: Schema) -> Any:
+    """The value with integers where the schema wants them: of 2.0, names and wildcards would be others."""
+    for part in schema.get("anyOf", []):
+        value = _with_whole_numbers(value, part)
+    if isinstance(value, dict):
+        named, others = schema.get("properties", {}), schema.get("additionalProperties")
+        others = others if isinstance(others, dict) else {}
+        return {key: _with_whole_numbers(part, named.get(key, others)) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(part, schema.get("items", {})) for part in value]
+    return int(value) if isinstance(value, float) and "integer" in _as_list(schema.get("type")) else value
+
+
+def _fill_defaults(value: Any, schema: Schema) -> None:
+    if not isinstance(value, dict):
+        return
+    for key, part in schema.get("properties", {}).items():
+        if key not in value and "default" in part:
+            value[key] = copy.deepcopy(part["default"])
+        if key in value:
+            _fill_defaults(value[key], part)
+    extra = schema.get("additionalProperties")
+    if isinstance(extra, dict):
+        for key in value.keys() - schema.get("properties", {}).keys():
+            _fill_defaults(value[key], extra)
+
+
+# What is allowed by itself, but not together
+
+
+def _unused_keys(dataset: Mapping[str, Any], properties: Schema) -> Iterator[str]:
+    """Keys that the data source does not use, unless they say what is so anyway."""
+    for key, value in dataset.items():
+        sources = properties[key].get("sources")
+        if sources and dataset["source"] not in sources and value != properties[key].get("default", ...):
+            yield (
+                f"config: dataset.{key} is for source {' or '.join(sources)} only, {dataset['source']} does not use it: "
+                "remove it or set dataset.source"
+            )
+
+
+def _clashing_names(config: Mapping[str, Any]) -> Iterator[str]:
+    """Names that would be one file; there are disks on which large and small letters are the same."""
+    for section in ("features", "augmentations", "sweeps", "ensembles"):
+        seen: dict[str, str] = {}
+        for name in config[section]:
+            if (other := seen.setdefault(name.lower(), name)) != name:
+                yield f"config: {section}.{other} and {section}.{name} differ in case only: rename one of them"
+    paths = {"dataset.name": [config["dataset"]["name"]]}  # parts of paths that Snakemake makes patterns of
+    paths |= {section: [*config[section]] for section in ("features", "augmentations", "ensembles")}
+    for where, names in paths.items():
+        for name in names:
+            if PERIODIC.search(name):
+                yield f"config: {where} is {shown(name)}, which repeats itself: choose another name"
+    if "none" in config["augmentations"]:
+        yield "config: augmentations.none has the name that means no augmentation: rename it"
+    tables = {name.lower(): name for name in config["sweeps"]}
+    if config["ensembles"]:
+        if "ensembles" in tables:
+            yield f"config: sweeps.{tables['ensembles']} has the name of the ensembles' own table: rename it"
+        tables["ensembles"] = "ensembles"
+    for name in tables:
+        if clash := tables.get(f"{name}_report"):
+            yield f"config: sweeps.{clash} has the name of another table of {tables[name]}, {name}_report.csv: rename it"
+
+
+def _feature_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    rate, seconds = known_clips(config["dataset"])
+    half = rate / 2 if rate else math.inf
+    for name, feature in config["features"].items():
+        here = f"config: features.{name}"
+        if "fmin" in feature:
+            low, high = feature["fmin"], feature["fmax"]
+            if high is not None and high > half:
+                yield f"{here}.fmax is {high:g} Hz, above half the sample rate, {half:g} Hz: lower it"
+            elif low >= (half if high is None else high):
+                upper = f"half the sample rate, {half:g} Hz" if high is None else f"fmax, {high:g} Hz"
+                yield f"{here}.fmin is {low:g} Hz, it must be below {upper}: correct it"
+        if "n_fft" in feature and feature["hop_length"] > feature["n_fft"]:
+            yield (
+                f"{here}.hop_length is {feature['hop_length']}, more than n_fft, {feature['n_fft']}, so that samples between "
+                "frames would not be heard: lower it"
+            )
+        if "modulation_low" in feature:
+            slow, fast = feature["modulation_low"], feature["modulation_high"]
+            # As features.modspec has it, which would bring scipy with it.
+            fastest = rate / max(1, round(0.0025 * rate)) / 2 if rate else math.inf
+            if slow > fast or (slow == fast and feature["modulation_bands"] > 1):
+                yield f"{here}.modulation_low is {slow:g} Hz, it must be below modulation_high, {fast:g} Hz: correct them"
+            if fast >= fastest:
+                yield (
+                    f"{here}.modulation_high is {fast:g} Hz, at a sample rate of {rate} Hz it must be below {fastest:g} Hz: "
+                    "lower it"
+                )
+        if feature["source"] == "parquet":
+            continue
+        length = feature.get("seconds") or seconds
+        if rate and length and not sizes.frame_shape(feature, rate, length)[0]:
+            yield f"{here}.hop_length is {feature['hop_length']}, longer than a clip of {length:g} s: lower it"
+        needed = sizes.feature_bytes(feature, rate or sizes.SAMPLE_RATE, seconds or 1) / 1e9
+        if needed > MOST_GB:
+            yield (
+                f"{here} needs about {needed:,.0f} GB of memory for {sizes.CLIPS_AT_ONCE} clips, at most {MOST_GB} are allowed: "
+                "make it smaller, or hop_length longer"
+            )
+
+
+# Sentences
+
+
+class _Short(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        # Python writes no number of thousands of digits.
+        return repr(x) if abs(x) < 10**20 else f"{'-' if x < 0 else ''}10^{math.log10(abs(x)):.0f} or so"
+
+
+_SHORT = _Short()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxlist = _SHORT.maxdict = 4
+_SHORT.maxlevel = 3
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:40]}...{text[-15:]}"
+
+
+def _key(path: Iterable[Any]) -> str:
+    return ".".join(_shortened(str(part)) for part in path) or "the configuration"
+
+
+def _sentences(error: Any) -> Iterator[str]:
+    key = _key(error.absolute_path)
+    if error.validator == "additionalProperties":
+        allowed = sorted(error.schema["properties"])
+        prefix = f"{key}." if error.absolute_path else ""
+        sources = error.schema.get("sources_with", {})
+        listed = textwrap.shorten(", ".join(allowed), 250, placeholder=" ...")
+        for name in sorted(set(error.instance) - set(allowed)):
+            yield (
+                f"config: {prefix}{name} is for source {' or '.join(sources[name])} only: remove it or set the source"
+                if name in sources
+                else f"config: {prefix}{_shortened(name)} is unknown{_meant(name, allowed)}, allowed here: {listed}"
+            )
+    elif error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        yield f"config: {key} lacks {', '.join(missing)}: add it"
+    elif error.validator in ("minItems", "minProperties"):
+        yield f"config: {key} is empty: give at least one value or remove it"
+    elif error.validator == "anyOf" and isinstance(error.instance, dict) and _deeper(error):
+        for part in _deeper(error):
+            yield from _sentences(part)
+    elif "propertyNames" in error.absolute_schema_path:
+        yield f"config: {key} has the name {shown(error.instance)}, it must be {' and '.join(_allowed(error.schema))}"
+    else:
+        must = " and ".join(_allowed(error.schema))
+        yield f"config: {key} is {shown(error.instance)}, it must be {must}{_hint(error)}"
+
+
+def _deeper(error: Any) -> list[Any]:
+    """Of several alternatives, what is wrong with the mapping that one of them is."""
+    return [
+        part for part in error.context if part.relative_path or part.validator in ("required", "additionalProperties")
+    ]
+
+
+def _meant(name: str, allowed: list[str]) -> str:
+    close = difflib.get_close_matches(name[:100], allowed, 1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _hint(error: Any) -> str:
+    """YAML 1.1 reads 1e-3 as text, and 00 as a number."""
+    value, types = error.instance, _as_list(error.schema.get("type"))
+    if isinstance(value, str) and {"number", "integer"} & {*types}:
+        try:
+            number = float(value)
+        except ValueError:
+            return ""
+        if not math.isfinite(number) or ("integer" in types and not number.is_integer()):
+            return ""
+        return f" (YAML reads it as text: write {shown(int(number) if 'integer' in types else number)})"
+    if isinstance(value, (bool, int, float)) and "string" in types:
+        return " (YAML reads it as something else: put it in quotes)"
+    if (
+        types == ["array"]
+        and error.absolute_path[0] in ("sweeps", "ensembles")
+        and isinstance(error.absolute_path[-1], int)
+    ):
+        return " (each value of a sweep is a list of its own: [[400, 400], [100]])"
+    name = next((str(part) for part in reversed(error.absolute_path) if not isinstance(part, int)), "")
+    if name == "detector" and isinstance(value, str) and value.isidentifier():
+        file = detector_file(value)
+        if file and "class Detector" in file.read_text(encoding="utf-8"):
+            return f" (of detectors/{value}.py the schema knows nothing: add `{value}: {{}}` to $defs.detectors in {SCHEMA_NAME})"
+    return ""
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _allowed(schema: Schema) -> Iterator[str]:
+    words = {
+        "minimum": "at least {}",
+        "exclusiveMinimum": "above {}",
+        "maximum": "at most {}",
+        "exclusiveMaximum": "below {}",
+        "minLength": "not empty",
+        "maxLength": "at most {} characters long",
+        "minItems": "not empty",
+        "maxItems": "of at most {} values",
+        "uniqueItems": "without repetitions",
+        "const": "{!r}",
+    }
+    if "enum" in schema:
+        yield f"one of {', '.join(map(str, schema['enum']))}"
+    elif "anyOf" in schema:
+        yield " or ".join(" and ".join(_allowed(part)) for part in schema["anyOf"])
+    elif "says" in schema:
+        yield schema["says"]
+    elif "pattern" in schema:
+        yield f"text like {schema['pattern']}"
+    elif "type" in schema:
+        names = {
+            "null": "null",
+            "integer": "a whole number",
+            "array": "a list",
+            "object": "a mapping",
+            "string": "text",
+        }
+        yield " or ".join(names.get(kind, f"a {kind}") for kind in _as_list(schema["type"]))
+    for rule, text in words.items():
+        if rule in schema:
+            yield text.format(schema[rule])

@@ -1,0 +1,251 @@
+"""What a study will need, before anything has run: jobs, GPU hours and the time until it is done on so many GPUs.
+
+Example: humwatch plan --configfile config/report.yaml --gpus 1 8 64
+
+The figures come from the throughput table at the top of this file; downloads and waiting for a place in a cluster's queue
+are not counted.
+"""
+
+import argparse
+import heapq
+import importlib
+import itertools
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from humwatch import datasets
+from humwatch.errors import InputError
+from humwatch.features.store import MAPPED_ABOVE
+from humwatch.study import trials
+from humwatch.study.config import read, read_schema, validate
+from humwatch.study.costs import frame_shape, network_weights
+
+# Measured on one core of an AMD EPYC server with torch 2.13 (docs/cluster.md says how), as CPU time and peak memory.
+STAGE_MB = {"train": 600, "score": 550, "features": 400}  # peak memory of a stage's process; a training's frames apart
+SNAKEMAKE_MB = 300  # the two Snakemakes, one in the other, that a cluster job runs in
+HELD = 1.2  # what a training holds of its clips, over the size of their frames: these, and numbers of windows
+START_SECONDS = 3.0  # Python, the libraries, the first batch
+# Of a ten-second clip, read and written; of a feature that is not here as if it were the slowest.
+CLIP_SECONDS = defaultdict(lambda: 0.010, {"logmel": 0.0025, "modspec": 0.010, "waveform": 0.002, "parquet": 0.002})
+CHECK_SECONDS, DEMO_SECONDS = 0.001, 0.03  # a clip, opened and checked; a clip, generated
+WINDOW_SECONDS = 10e-6  # to gather and scale a window
+FLOPS = 73e9  # in matrix products: 2 per weight and window forward, 4 backward
+ADAM_SECONDS = 4.5e-9  # per weight and step
+STATISTICS_SECONDS = 20e-6  # per frame, of detectors that look at clips as a whole
+JOB_SECONDS = 20.0  # from one job to the next on a cluster: submission, two Snakemakes, the status query
+
+# Assumed, not measured: a GPU's small kernels wait for each other, so that a step takes the same time whatever its size.
+GPU_STEP_SECONDS = 1e-3
+GPU_FLOPS = 10e12
+CUDA_MB = 2500  # what CUDA takes of the host's memory
+
+UNKNOWN = {"train": 1000, "test": 500}  # clips of a machine id whose number is not published
+SHORT_SECONDS = 300  # trainings shorter than this share a cluster job
+SHARING = 4
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--configfile",
+        type=Path,
+        nargs="+",
+        default=[Path("config/config.yaml")],
+        help="later files override earlier ones; default: config/config.yaml",
+    )
+    parser.add_argument("--gpus", type=int, nargs="+", default=[1, 8, 64], help="numbers of GPUs, default: 1 8 64")
+
+
+def main(args: argparse.Namespace) -> None:
+    schema = read_schema()
+    config = validate(read(args.configfile), schema)
+    if min(args.gpus) < 1:
+        raise InputError(f"--gpus is {min(args.gpus)}, it must be at least 1: without GPUs, see the CPU core hours")
+    study = Study(config, schema)
+    name = config["dataset"]["name"]
+    print(f"{name}: {len(study.trials)} trials, {sum(study.clips.values())} clips\n")
+    print(study.table().to_string(index=False), end="\n\n")
+    print(pd.DataFrame([study.on(gpus) for gpus in args.gpus]).to_string(index=False))
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model up to one milestone. windows: training windows per epoch, masked copies included; epochs: to be trained."""
+
+    parameters: Mapping[str, Any]
+    windows: int
+    bins: int
+    epochs: int
+
+    def seconds(self, gpu: bool) -> float:
+        """Without the process's start."""
+        if (weights := network_weights(self.parameters, self.bins)) is None:
+            epochs = self.epochs / 100  # of a small network over vectors, if of any
+            return self.windows * STATISTICS_SECONDS * (1 + epochs)
+        windows = self.windows / (self.parameters["window"] if self.parameters["recipe"] == "fast" else 1)
+        steps = windows / self.parameters["batch_size"]
+        held_out = 0.1 * self.windows * (WINDOW_SECONDS + 2 * weights / FLOPS)
+        if gpu:
+            return self.epochs * (steps * GPU_STEP_SECONDS + 6 * weights * windows / GPU_FLOPS)
+        return self.epochs * (
+            windows * (WINDOW_SECONDS + 6 * weights / FLOPS) + steps * weights * ADAM_SECONDS + held_out
+        )
+
+
+def scoring_seconds(parameters: Mapping[str, Any], windows: int, bins: int) -> float:
+    """Of that many windows on one CPU core, without the process's start."""
+    weights = network_weights(parameters, bins)
+    if weights is None:
+        return windows * STATISTICS_SECONDS
+    # Every other window: ReconstructionDetector.hop, whose module would bring torch with it.
+    other = parameters["recipe"] == "fast" and parameters["window"] > 3 and parameters["detector"] != "idnn"
+    return windows / (1 + other) * (WINDOW_SECONDS + 2 * weights / FLOPS)
+
+
+def stage_mb(stage: str) -> int:
+    """Memory to ask a cluster for. Stages but training hold 64 clips at a time, whatever their number."""
+    return STAGE_MB[stage] + SNAKEMAKE_MB
+
+
+def training_mb(frames_mb: float, gpu: bool) -> int:
+    """Memory to ask a cluster for. frames_mb: the feature files' size; a training reads them whole, or maps what is too large."""
+    return math.ceil(stage_mb("train") + HELD * min(frames_mb, MAPPED_ABOVE / 1e6) + gpu * CUDA_MB)
+
+
+def minutes(seconds: float) -> int:
+    """Run time to ask a cluster for: twice the estimate, for slower and busier machines, and five minutes to start and end."""
+    return 5 + math.ceil(2 * seconds / 60)
+
+
+def clip_counts(dataset: Mapping[str, Any], found: datasets.Recordings, known: datasets.Machines) -> Counter:
+    """(machine type, split, machine id) -> clips. found: `datasets.recordings`, known: `datasets.machines`."""
+    counts: Counter = Counter()
+    for clips in found.values():
+        counts.update((clip.machine_type, clip.split, clip.machine_id) for clip in clips)
+    if dataset["source"] == "demo":
+        for (machine_id, split, _), n in (
+            importlib.import_module("humwatch.datasets.demo").counts(dataset["size"]).items()
+        ):
+            counts[datasets.DEMO_MACHINE_TYPE, split, machine_id] += n
+    if dataset["source"] == "dcase2020":
+        dcase2020 = importlib.import_module("humwatch.datasets.dcase2020")
+        for part, machine_type in itertools.product(dataset["parts"], {machine_type for machine_type, _ in known}):
+            for group, n in dcase2020.expected_clips(machine_type, part).items():
+                split, machine_id = group.split("/")[0], group.rsplit("_", 1)[1]
+                share = 0.5 if group.split("/")[1][:4] in ("norm", "anom") and split == "test" else 1
+                counts[machine_type, split, machine_id] += round(share * UNKNOWN[split]) if n is None else n
+    return Counter({(t, s, i): n for (t, s, i), n in counts.items() if i in known.get((t, s), [])})
+
+
+def has_cuda() -> bool:
+    """Whether the installed torch can use a GPU; without importing it, which takes seconds."""
+    return not version("torch").endswith("+cpu")
+
+
+def check_device(device: str) -> None:
+    """InputError where a configuration asks for a GPU that the installed torch cannot use."""
+    if device == "cuda" and not has_cuda():
+        raise InputError(
+            f"config: device is 'cuda', but torch {version('torch')} is built without CUDA: set auto or cpu, or install another"
+        )
+
+
+class Study:
+    """All jobs of a validated configuration."""
+
+    def __init__(self, config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+        self.config, dataset = config, config["dataset"]
+        listed = (t for sweep in trials.sweeps(config, dict(schema)).values() for t in sweep)
+        self.trials = [t for t in trials.unique(listed) if "feature" in t.parameters]  # ensembles train nothing
+        made = dataset["source"] in datasets.MADE
+        found = {} if made else datasets.recordings(dataset, datasets.data_folder(dataset))
+        self.known = datasets.machines(dataset, found)
+        self.clips = clip_counts(dataset, found, self.known)
+        self.chains = [chain for name in dict.fromkeys(t.name for t in self.trials) for chain in self._chains(name)]
+
+    def table(self) -> pd.DataFrame:
+        """Jobs and hours of each stage."""
+        files = len(self.known)
+        features = {t.parameters["feature"] for t in self.trials}
+        models = {(t.name, t.epochs): t for t in self.trials}.values()
+        trained = [training for chain in self.chains for training in chain]
+        gpu = sum(t.seconds(True) + START_SECONDS for t in trained) / 3600
+        core = sum(t.seconds(False) + START_SECONDS for t in trained) / 3600
+        rows = [
+            ("clip tables", files, sum(self.clips.values()) * CHECK_SECONDS / 3600, 0.0),
+            ("features", files * len(features), self._features_seconds() / 3600, 0.0),
+            ("trainings", len(trained), 0.0, gpu),
+            ("scores", sum(len(self._scopes(t)) for t in models), self._scores_seconds() / 3600, 0.0),
+            ("trainings, were they on CPU cores", len(trained), core, 0.0),
+        ]
+        return pd.DataFrame(rows, columns=["stage", "jobs", "CPU core hours", "GPU hours"]).round(2)
+
+    def on(self, gpus: int) -> dict[str, Any]:
+        """The study on that many GPUs, each with four CPU cores beside it."""
+        lengths = sorted((sum(t.seconds(True) + START_SECONDS for t in c) for c in self.chains), reverse=True)
+        # Milestones of one model follow each other; the longest first, each to the GPU that is free first.
+        short = [length for length in lengths if length < SHORT_SECONDS]
+        whole = [length for length in lengths if length >= SHORT_SECONDS]
+        shared = [sum(group) for group in (short[i : i + SHARING] for i in range(0, len(short), SHARING))]
+        free = [0.0] * gpus
+        jobs = sorted([*whole, *shared], reverse=True)
+        for length in jobs:
+            heapq.heappush(free, heapq.heappop(free) + length + JOB_SECONDS)
+        cores = 4 * gpus
+        table = self.table().set_index("stage")["jobs"]
+        before = self._features_seconds() / min(cores, table["features"]) + JOB_SECONDS * 2
+        after = self._scores_seconds() / min(cores, table["scores"]) + JOB_SECONDS * math.ceil(table["scores"] / cores)
+        hours = (before + max(free) + after) / 3600
+        return {
+            "GPUs": gpus,
+            "cluster jobs of trainings": len(jobs),
+            "GPU hours": round(sum(lengths) / 3600, 2),
+            "wall time, hours": round(hours, 2),
+            "GPUs in use": f"{sum(lengths) / gpus / max(free):.0%}",
+        }
+
+    def _chains(self, name: str) -> Iterable[list[Training]]:
+        """The trainings of one model, milestone by milestone, for each scope."""
+        milestones = sorted(t.epochs for t in {t.epochs: t for t in self.trials if t.name == name}.values())
+        parameters = next(t for t in self.trials if t.name == name).parameters
+        augmentation = self.config["augmentations"].get(parameters["augmentation"], {})
+        frames, bins = frame_shape(self.config["features"][parameters["feature"]])
+        kept = (1 - self.config["validation"]["fraction"]) * (1 + augmentation.get("copies", 0))
+        windows = max(frames - parameters.get("window", 1) + 1, 1) * kept
+        for clips in self._clips_of_models(parameters["scope"], "train"):
+            yield [
+                Training(parameters, round(windows * clips), bins, end - begin)
+                for begin, end in itertools.pairwise([0, *milestones])
+            ]
+
+    def _scopes(self, trial: trials.Trial) -> list[int]:
+        """Test clips of each model of a trial."""
+        return self._clips_of_models(trial.parameters["scope"], "test")
+
+    def _clips_of_models(self, scope: str, split: str) -> list[int]:
+        key = {"machine_type": lambda t, i: t, "machine_id": lambda t, i: (t, i), "all": lambda t, i: ""}[scope]
+        trained = {key(t, i) for t, s, i in self.clips if s == "train"}
+        counts: Counter = Counter()
+        for (machine_type, of, machine_id), n in self.clips.items():
+            if of == split and key(machine_type, machine_id) in trained:
+                counts[key(machine_type, machine_id)] += n
+        return list(counts.values())
+
+    def _features_seconds(self) -> float:
+        clips = sum(self.clips.values())
+        sources = [self.config["features"][name]["source"] for name in {t.parameters["feature"] for t in self.trials}]
+        return sum(clips * CLIP_SECONDS[source] for source in sources)
+
+    def _scores_seconds(self) -> float:
+        seconds = 0.0
+        for trial in {(t.name, t.epochs): t for t in self.trials}.values():
+            frames, bins = frame_shape(self.config["features"][trial.parameters["feature"]])
+            for clips in self._scopes(trial):
+                seconds += START_SECONDS + scoring_seconds(trial.parameters, clips * frames, bins)
+        return seconds

@@ -1,0 +1,286 @@
+"""From sweeps to trials: a trial is detector x its hyper-parameters x feature x scope x seed x epochs x score."""
+
+import functools
+import hashlib
+import importlib
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from humwatch.errors import InputError
+from humwatch.study import costs as sizes
+from humwatch.study.config import (
+    MOST_GB,
+    SCHEMA_NAME,
+    Schema,
+    described,
+    detector_file,
+    fits,
+    known_clips,
+    shown,
+    trial_parameters,
+)
+
+# Chosen after training: they name no model. `epochs` is a milestone of a model, `score` a column of its scores.
+NOT_IN_NAME = ("detector", "epochs", "score")
+NOT_HYPERPARAMETERS = (*NOT_IN_NAME, "feature", "scope", "augmentation", "seed")
+# What a trial may be whatever its other parameters are.
+INDEPENDENT = {"seed", "epochs", "learning_rate", "kl_weight", "patience", "recipe", "precision", "weight_decay"}
+SIZES = (
+    "hidden",
+    "latent",
+    "bottleneck",
+    "embedding",
+    "subclusters",
+    "members",
+    "components",
+    "r",
+    "window",
+    "batch_size",
+)
+MEASURED_FEATURES = ("logmel", "modspec", "waveform")  # whose sizes are known beforehand
+LONGEST_NAME = 160
+MOST_TRIALS = 20_000
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One line of a sweep. name: the model's folder; parameters: all of them, with their defaults."""
+
+    name: str
+    parameters: Mapping[str, Any]
+
+    @property
+    def epochs(self) -> int:
+        """Milestone at which the trial is read; 0 for detectors without epochs."""
+        return self.parameters.get("epochs", 0)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """What the detector's constructor takes."""
+        return {k: v for k, v in self.parameters.items() if k not in NOT_HYPERPARAMETERS}
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """Two trials with the same key are the same trial."""
+        return self.name, self.epochs, self.parameters["score"]
+
+
+def sweeps(config: Mapping[str, Any], schema: Schema) -> dict[str, list[Trial]]:
+    """The trials of every sweep of a validated configuration, duplicates within a sweep removed.
+
+    Without sweeps there is one, named `trial`, with the one trial of `config["trial"]`. Ensembles make one more, `ensembles`:
+    each of them and all its members. Raises InputError for too many trials, and for what a trial cannot be.
+    """
+    named = config["sweeps"] or ({} if config["ensembles"] else {"trial": {}})
+    grids = {f"sweeps.{name}": grid for name, grid in named.items()}
+    every = grids | {where: grid for name in config["ensembles"] for where, grid in _members(name, config)}
+    _check_count(every)
+    _check_use(every, config, schema)
+    found = {
+        name: unique(_expand(where, grids[where], config, schema)) for name, where in zip(named, grids, strict=True)
+    }
+    if combined := ensembles(config, schema):
+        members = [member for listed in combined.values() for member in listed]
+        found["ensembles"] = unique([*(_ensemble(name) for name in combined), *members])
+    return found
+
+
+def ensembles(config: Mapping[str, Any], schema: Schema) -> dict[str, list[Trial]]:
+    """The members of every ensemble, by the ensemble's name as a trial."""
+    return {
+        f"ensemble-{name}": unique(
+            trial for where, grid in _members(name, config) for trial in _expand(where, grid, config, schema)
+        )
+        for name in config["ensembles"]
+    }
+
+
+def unique(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials without repetitions, in order."""
+    return list({trial.key: trial for trial in trials}.values())
+
+
+def _ensemble(name: str) -> Trial:
+    return Trial(name, {"detector": name, "scope": "machine_type", "seed": 0, "score": "score"})
+
+
+def _members(name: str, config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, list[Any]]]]:
+    for i, grid in enumerate(config["ensembles"][name]):
+        yield f"ensembles.{name}.{i}", grid
+
+
+def _check_count(grids: Mapping[str, dict[str, list[Any]]]) -> None:
+    """Before a product is expanded that would take hours."""
+    counts = {where: math.prod(map(len, grid.values())) for where, grid in grids.items()}
+    if (total := sum(counts.values())) > MOST_TRIALS:
+        largest = max(counts, key=lambda where: counts[where])
+        raise InputError(
+            f"config: there are {total:,} trials, {counts[largest]:,} of them in {largest}, at most {MOST_TRIALS:,} are planned: "
+            "give fewer values, or several sweeps of a few parameters each, or split the study into several configurations"
+        )
+
+
+def _check_use(grids: Mapping[str, dict[str, list[Any]]], config: Mapping[str, Any], schema: Schema) -> None:
+    """Every parameter under `trial` must be one of a detector that is used."""
+    used = {detector: None for grid in grids.values() for detector in _detectors(grid, config)}
+    known = {key for detector in used for key in _parameters(detector, schema)}
+    for key in config["trial"]:
+        if key not in known:
+            raise InputError(
+                f"config: trial.{key} is no parameter of {', '.join(used)}: remove it, or correct its name"
+            )
+
+
+def _detectors(grid: Mapping[str, list[Any]], config: Mapping[str, Any]) -> list[str]:
+    return grid.get("detector", [config["trial"]["detector"]])
+
+
+def _parameters(detector: str, schema: Schema) -> dict[str, Schema]:
+    """As `trial_parameters`, with a score where the detector's entry in the schema states none."""
+    parameters = trial_parameters(schema, detector)
+    if not detector_file(detector):
+        raise InputError(
+            f"config: {SCHEMA_NAME} names a detector {detector}, but there is no src/humwatch/detectors/{detector}.py: write it"
+        )
+    if "default" not in parameters.get("score", {}):
+        # By name: tables do not depend on the code of detectors.
+        of = importlib.import_module("humwatch.detectors.base").detector_class(detector)
+        parameters["score"] = parameters.get("score", {}) | {"default": getattr(of, "default_score", "score")}
+    return parameters
+
+
+def _expand(where: str, grid: dict[str, list[Any]], config: Mapping[str, Any], schema: Schema) -> list[Trial]:
+    """The trials of one product of grids. where: the grid's key in the configuration."""
+    known = {detector: _parameters(detector, schema) for detector in _detectors(grid, config)}
+    for key in grid:
+        if not any(key in parameters for parameters in known.values()):
+            raise InputError(f"config: {where}.{key} is no parameter of {', '.join(known)}: remove it")
+    # More specific beats less: sweep > detectors.<name> > trial > the schema's default.
+    given = {detector: config["trial"] | config["detectors"].get(detector, {}) for detector in known}
+
+    def origin(detector: str, key: str) -> str:
+        if key in grid:
+            return f"{where}.{key}"
+        return f"detectors.{detector}.{key}" if key in config["detectors"].get(detector, {}) else f"trial.{key}"
+
+    def whole(point: Mapping[str, Any]) -> dict[str, Any]:
+        detector = point.get("detector", config["trial"]["detector"])
+        values = given[detector] | point
+        return {
+            key: values[key] if key in values else part["default"]
+            for key, part in known[detector].items()
+            if key in values or "default" in part
+        }
+
+    names = {"feature": [*config["features"]], "augmentation": ["none", *config["augmentations"]]}
+    for detector, parameters in known.items():
+        for key, part in parameters.items():
+            own = given[detector].get(key, part.get("default"))
+            for value in grid.get(key, [own]):
+                if key in names and value not in names[key]:
+                    raise InputError(
+                        f"config: {origin(detector, key)} is {shown(value)}, it must be one of {', '.join(names[key])}"
+                    )
+                if (
+                    key not in schema["properties"]["trial"]["properties"]
+                    and value != part.get("default")
+                    and not fits(value, part)
+                ):
+                    raise InputError(
+                        f"config: {origin(detector, key)} is {shown(value)}, for {detector} it must be {described(part)}: "
+                        f"correct it, or set detectors.{detector}.{key}"
+                    )
+    together = {key: values for key, values in grid.items() if key not in INDEPENDENT}
+    for values in itertools.product(*together.values()):
+        point = whole(dict(zip(together, values, strict=True)))
+        detector = point["detector"]
+        for problem in _problems(point, known[detector], config, functools.partial(origin, detector)):
+            raise InputError(f"config: {problem}")
+    trials = (whole(dict(zip(grid, values, strict=True))) for values in itertools.product(*grid.values()))
+    return [Trial(_name(parameters, known[parameters["detector"]]), parameters) for parameters in trials]
+
+
+def _problems(
+    p: Mapping[str, Any], known: Mapping[str, Schema], config: Mapping[str, Any], origin: Callable[[str], str]
+) -> Iterator[str]:
+    """Parameters that are allowed, but not together. origin: a parameter's key in the configuration."""
+    detector, feature = p["detector"], config["features"][p["feature"]]
+    source = feature["source"]
+    transform, network = p.get("transform"), p.get("network")
+    if transform == "decibel" and p["clip_low"] >= p["clip_high"]:
+        yield f"{origin('clip_low')} is {p['clip_low']:g}, it must be below clip_high, {p['clip_high']:g}: correct it"
+    if transform == "log" and source in ("logmel", "waveform"):
+        yield (
+            f"{origin('transform')} is log, for energies, but the feature {p['feature']} (source {source}) has negative "
+            "values: set another transform or feature"
+        )
+    if detector == "id_classifier":
+        hears = network in sizes.WAVEFORM_NETWORKS
+        if hears and source not in ("waveform", "parquet"):
+            yield (
+                f"{origin('network')} is {network}, which hears the recording itself: set feature to one of source waveform, "
+                f"{p['feature']} is of source {source}"
+            )
+        pseudo = p["pseudo_classes"]
+        if (pseudo in ("speed", "pitch") and not hears) or (pseudo == "feature_exchange" and network != "dual_branch"):
+            needed = "dual_branch" if pseudo == "feature_exchange" else "stgram or dual_branch"
+            yield f"{origin('pseudo_classes')} is {pseudo}, which needs the network {needed}, not {network}: set it, or auto"
+        if p["scope"] == "machine_id" and (pseudo == "none" or not hears):
+            yield (
+                f"{origin('scope')} is machine_id, but id_classifier tells machine ids apart: set scope to machine_type or all, "
+                "hear the waveform with pseudo_classes, or use another detector"
+            )
+    if detector == "gmm":
+        names = [f"r_{r:.2f}" for r in p["r"]]
+        if len({*names}) < len(names):
+            yield f"{origin('r')} is {shown(p['r'])}, of which several are the same to two decimals: remove all but one"
+        if p["score"] not in ("score", *names):
+            yield (
+                f"{origin('score')} is {p['score']}, which r does not make: it must be one of score, {', '.join(names[:20])}, "
+                "or add to r"
+            )
+    if source not in MEASURED_FEATURES:
+        return
+    rate, seconds = known_clips(config["dataset"]) if "dataset" in config else (None, None)
+    length = feature.get("seconds") or seconds
+    frames, bins = sizes.frame_shape(feature, rate or sizes.SAMPLE_RATE, length or 1)
+    if source == "modspec" or (rate and length):  # else nobody knows how many frames a clip has
+        if p.get("window", 0) > frames:
+            yield f"{origin('window')} is {p['window']}, longer than the {frames} frames of a clip ({p['feature']}): lower it"
+        widths = {"time_width": (frames, "frames"), "frequency_width": (bins, "bins")}
+    else:
+        widths = {"frequency_width": (bins, "bins")}
+    masks = config["augmentations"].get(p["augmentation"], {})
+    for name, (size, what) in widths.items():
+        if masks.get(name, 0) > size:
+            yield (
+                f"augmentations.{p['augmentation']}.{name} is {masks[name]}, a clip has only {size} {what} ({p['feature']}): "
+                "lower it"
+            )
+    if (gigabytes := sizes.trial_bytes(p, frames, bins) / 1e9) > MOST_GB:
+        large = [f"{origin(key)} {shown(p[key])}" for key in SIZES if key in p and p[key] != known[key].get("default")]
+        yield (
+            f"a trial of {detector} needs about {gigabytes:,.0f} GB of memory, at most {MOST_GB} are allowed: lower "
+            f"{' or '.join([*large[:4], 'the size of features.' + p['feature']])}"
+        )
+
+
+def _name(parameters: Mapping[str, Any], known: Mapping[str, Schema]) -> str:
+    """A readable folder name: the detector, what differs from the defaults, the seed."""
+    different = [
+        f"{key}-{_text(value)}"
+        for key, value in parameters.items()
+        if key not in NOT_IN_NAME and key != "seed" and value != known[key].get("default")
+    ]
+    name = "_".join([parameters["detector"], *different, f"seed-{parameters['seed']}"])
+    if len(name) > LONGEST_NAME:
+        name = name[:LONGEST_NAME] + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    return name
+
+
+def _text(value: Any) -> str:
+    text = "x".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "".join(letter if letter.isalnum() or letter in ".-+" else "." for letter in text)

@@ -1,0 +1,72 @@
+"""Standardised scores, and ensembles of trials."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from humwatch.evaluation.calibration import PRIOR_CLIPS, combine, standardise, threshold
+
+
+def clips(scores, machine_id, pseudo=False, **more):
+    table = pd.DataFrame({"mean": scores, "machine_type": "fan", "machine_id": machine_id, "pseudo": pseudo} | more)
+    return table.assign(clip=[f"{i}.wav" for i in range(len(table))])
+
+
+def test_standardise_by_hand():
+    rng = np.random.default_rng(0)
+    held_out = pd.concat([clips(rng.normal(10, 2, 20), "00"), clips(rng.normal(500, 50, 30), "02")], ignore_index=True)
+    scores = clips([10.0, 500.0, 3.0], ["00", "02", "04"])
+    a, b = held_out["mean"][:20], held_out["mean"][20:]
+    within = (a.var() * 19 + b.var() * 29) / 48
+    expected = [
+        (10 - a.mean()) / np.sqrt((a.var() * 19 + within * PRIOR_CLIPS) / (19 + PRIOR_CLIPS)),
+        (500 - b.mean()) / np.sqrt((b.var() * 29 + within * PRIOR_CLIPS) / (29 + PRIOR_CLIPS)),
+        (3 - held_out["mean"].mean()) / held_out["mean"].std(ddof=0),  # an id without held-out clips
+    ]
+    np.testing.assert_allclose(standardise(scores, held_out, "mean"), expected)
+
+
+def test_pooled_auc_profits():
+    """Two ids with different levels: one threshold for both works only on standardised scores."""
+    rng = np.random.default_rng(1)
+    held_out = pd.concat([clips(rng.normal(0, 1, 50), "00"), clips(rng.normal(8, 1, 50), "02")], ignore_index=True)
+    labels = np.tile(np.repeat([0, 1], 100), 2)
+    level = np.repeat([0, 8], 200)
+    scores = clips(rng.normal(size=400) + level + 3 * labels, np.repeat(["00", "02"], 200))
+    before = roc_auc_score(labels, scores["mean"])
+    assert before < 0.75 < 0.95 < roc_auc_score(labels, standardise(scores, held_out, "mean"))
+
+
+def test_combine_averages_by_clip_name_whatever_the_order():
+    rng = np.random.default_rng(2)
+    held_out = clips(rng.normal(size=40), "00", np.repeat([False, True], 20))
+    scores = clips(rng.normal(size=10), "00")
+    other = scores.assign(mean=rng.normal(size=10))
+    shuffled = other.sample(frac=1, random_state=0).reset_index(drop=True)
+    got, held = combine([(scores, held_out, "mean"), (shuffled, held_out, "mean")])
+    normal = held_out[~held_out["pseudo"]]
+    expected = (standardise(scores, normal, "mean") + standardise(other, normal, "mean")) / 2
+    np.testing.assert_allclose(got["score"], expected)
+    assert len(held) == 40 and held["score"][~held["pseudo"]].mean() == pytest.approx(0, abs=1e-9)
+
+
+def test_threshold():
+    assert threshold(np.arange(101.0), 0.1) == pytest.approx(90)
+
+
+def test_an_ensemble_in_the_workflow(finished, tmp_path):
+    """Members are trained once, whatever else they are used for; the ensemble is a row of every table."""
+    project = finished.copy(tmp_path / "project")
+    members = [{"learning_rate": [0.01, 0.001], "seed": 0}, {"learning_rate": 0.001, "score": "std"}]
+    project.configure(project.config | {"ensembles": {"both": members}})
+    # One trial's scores are now read by a second pooling, which is submitted too.
+    assert project.planned() == {"score": 1, "ensemble": 1, "tables": 1, "figures": 1, "report": 1}
+    project.run()
+    scores = pd.read_parquet(project.results / "scores/slider/ensemble-both/epochs-0.parquet")
+    auc = pd.read_csv(project.results / "tables/auc.csv", dtype={"machine_id": str})
+    row = auc[(auc["trial"] == "ensemble-both") & (auc["machine_id"] == "00")].iloc[0]
+    assert row["auc"] == pytest.approx(roc_auc_score(scores["label"].astype(int), scores["score"]), abs=1e-5)
+    assert {"member_0", "member_1", "member_2"} <= {*scores} and len(scores) == 6
+    sweep = pd.read_csv(project.results / "tables/sweeps/ensembles.csv")
+    assert len(sweep) == 4 and sweep["selected"].sum() == 1

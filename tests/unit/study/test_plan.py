@@ -1,0 +1,136 @@
+"""What a study will need (humwatch plan), what its rules ask a cluster for, and GPUs dealt out to trainings."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+
+from humwatch import __main__
+from humwatch.detectors import base
+from humwatch.study import plan
+from humwatch.study.config import read_schema, validate
+
+SCHEMA = read_schema()
+
+
+def study(config: dict) -> plan.Study:
+    return plan.Study(validate(config, SCHEMA), SCHEMA)
+
+
+def of_file(name: str) -> plan.Study:
+    return study(yaml.safe_load((ROOT / "config" / name).read_text()))
+
+
+@pytest.mark.parametrize("detector", ["vae", "autoencoder", "idnn"])
+def test_weights_are_the_networks(detector):
+    made = base.detector_class(detector)()
+    weights = sum(p.numel() for p in made.build(128).parameters() if p.ndim == 2)
+    parameters = {"detector": detector} | vars(made.hyperparameters)
+    assert plan.network_weights(parameters, 128) == pytest.approx(weights, rel=0.02)
+
+
+@pytest.mark.parametrize("detector", ["vae", "autoencoder", "idnn"])
+@pytest.mark.parametrize("recipe", ["report", "fast"])
+@pytest.mark.parametrize("window", [3, 5])
+def test_scored_windows_are_the_detectors(detector, recipe, window):
+    made = base.detector_class(detector)(recipe=recipe, window=window)
+    parameters = {"detector": detector} | vars(made.hyperparameters)
+    every = plan.scoring_seconds(parameters | {"recipe": "report"}, 1000, 128)
+    assert plan.scoring_seconds(parameters, 1000, 128) == pytest.approx(every / made.hop)
+
+
+def test_clips_of_the_report():
+    """The published numbers: 968 + 968 + 434 training clips; labelled test clips 456 + 367 + 278; 3 x 278 of the evaluation."""
+    report = of_file("report.yaml")
+    assert sum(n for (_, split, _), n in report.clips.items() if split == "train") == 2370
+    assert sum(n for (_, split, _), n in report.clips.items() if split == "test") == 1101 + 834
+
+
+def test_milestones_continue_each_other():
+    """Epochs 5, 20 and 100 of one model are 100 epochs of training, in three jobs that follow each other."""
+    made = study({"dataset": {"name": "x", "source": "demo"}, "sweeps": {"epochs": {"epochs": [5, 20, 100]}}})
+    assert [[t.epochs for t in chain] for chain in made.chains] == [[5, 15, 80]]
+
+
+def test_masked_copies_cost_time():
+    config = {"dataset": {"name": "x", "source": "demo"}, "trial": {"detector": "autoencoder"}}
+    plain = study(config).chains[0][0].seconds(gpu=False)
+    augmentation = {"augmentations": {"spec": {"copies": 3}}}
+    config["trial"]["augmentation"] = "spec"
+    assert study(config | augmentation).chains[0][0].seconds(gpu=False) == pytest.approx(4 * plain, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["report.yaml", "dcase2020.yaml", "best.yaml", "detectors.yaml"])
+def test_wall_time_within_bounds(name):
+    """No shorter than the longest model or the work over the GPUs; never longer with more of them."""
+    made = of_file(name)
+    chains = [sum(t.seconds(True) for t in chain) for chain in made.chains]
+    times = [made.on(gpus)["wall time, hours"] * 3600 for gpus in (1, 8, 64)]
+    for gpus, wall in zip((1, 8, 64), times, strict=True):
+        assert wall >= max(max(chains), sum(chains) / gpus) - 36  # printed to a hundredth of an hour
+    assert times == sorted(times, reverse=True)
+
+
+def test_command_line(capsys):
+    __main__.main(["plan", "--configfile", str(ROOT / "config/report.yaml"), "--gpus", "2", "4"])
+    shown = capsys.readouterr().out
+    assert "report: 23 trials, 4305 clips" in shown
+    assert re.search(r"^ +2 .*\n +4 ", shown, re.M)
+
+
+def test_requests_cover_what_local_runs_measure(finished):
+    """`benchmark:` files of the smallest demo: peak memory is at most what the rules ask for, and at least half of it."""
+    asked = {
+        "features": plan.stage_mb("features"),
+        "score": plan.stage_mb("score"),
+        "train": plan.training_mb(
+            (finished.results / "features/logmel/slider/train.parquet").stat().st_size / 1e6, False
+        ),
+    }
+    for stage, mb in asked.items():
+        files = (finished.results / "benchmarks" / stage).rglob("*.tsv")
+        measured = pd.concat(pd.read_csv(path, sep="\t", na_values="-") for path in files)["max_rss"].max()
+        stated = mb - plan.SNAKEMAKE_MB
+        assert measured <= stated <= 2 * measured, stage
+
+
+def test_gpus_dealt_out(tmp_path):
+    """Trainings take the free GPUs first, then share; one that ends gives its GPU back."""
+    code = "import os; from humwatch.locking import claim_gpu; claim_gpu()"
+    code += "; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); input()"
+    held = []
+
+    def claim(visible: str = "3,5") -> str:
+        environment = os.environ | {
+            "CUDA_VISIBLE_DEVICES": visible,
+            "TMPDIR": str(tmp_path),
+            "PYTHONPATH": str(ROOT / "src"),
+        }
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        held.append(subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes))
+        return held[-1].stdout.readline().strip()
+
+    assert [claim(), claim(), claim()] == ["3", "5", "3"]
+    held[1].communicate("\n")
+    assert claim() == "5"
+    assert claim(visible="7") == "7"
+    for process in held:
+        if process.poll() is None:
+            process.communicate("\n")
+
+
+def test_profile_paths():
+    """`snakemake --profile slurm` finds the profile from the root."""
+    assert Path(ROOT, "slurm").resolve() == ROOT / "profiles/slurm"
+    for profile in ("slurm", "gpu", "kubernetes"):
+        settings = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
+        assert "executor" in settings or profile == "gpu"
+    assert (
+        not {"executor", "cores", "jobs"} & yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text()).keys()
+    )

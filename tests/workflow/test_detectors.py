@@ -1,0 +1,49 @@
+"""Every detector of the schema goes through the same rules, sweeps and tables."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Project, tiny_config
+
+from humwatch.study.config import read_schema
+
+SCHEMA = read_schema()
+DETECTORS = sorted(SCHEMA["$defs"]["detectors"])
+
+
+def test_all_detectors_in_one_sweep(tmp_path):
+    project = Project(
+        tmp_path / "project",
+        tiny_config(
+            dataset={"name": "all", "source": "demo", "size": "small"},
+            trial={"epochs": 1},
+            detectors={"vae": {"hidden": [16], "latent": 2}, "id_classifier": {"hidden": [16], "embedding": 8}},
+            sweeps={"detectors": {"detector": DETECTORS}},
+            ensembles={"all": [{"detector": DETECTORS}]},
+        ),
+    )
+    project.run()
+    table = pd.read_csv(project.results / "tables/sweeps/detectors.csv")
+    assert sorted(table["detector"]) == DETECTORS
+    assert table["auc"].notna().all() and table["selected"].sum() == 1 and (table["criterion"] == "pseudo_auc").all()
+    for path in project.results.glob("scores/slider/*/epochs-*.parquet"):
+        scores = pd.read_parquet(path)
+        assert len(scores) == 18 and np.isfinite(scores["score"]).all()
+    assert len(list(project.results.glob("scores/slider/*/epochs-*.parquet"))) == len(DETECTORS) + 1
+
+
+@pytest.mark.slow
+def test_every_detector_hears_the_demo_s_faults(tmp_path):
+    """AUC floors at the demo's default size, well below what was measured (README)."""
+    floors = {"vae": 0.75, "autoencoder": 0.65, "idnn": 0.68, "gmm": 0.9, "mahalanobis": 0.88, "knn": 0.78}
+    floors["id_classifier"] = 0.68
+    config = {
+        "dataset": {"name": "floors", "source": "demo"},
+        "sweeps": {"detectors": {"detector": DETECTORS}},
+        "bootstrap": {"samples": 50},
+    }
+    project = Project(tmp_path / "project", config)
+    project.run(*project.tables)
+    table = pd.read_csv(project.results / "tables/sweeps/detectors.csv").set_index("detector")["auc"]
+    assert set(floors) == set(DETECTORS)
+    assert {name: auc for name, auc in table.items() if auc < floors[name]} == {}
