@@ -20,6 +20,7 @@ include: "workflow/rules/score.smk"
 include: "workflow/rules/ensemble.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/use.smk"
 
 
 localrules:  # on the submitting host of a cluster
@@ -41,3 +42,4 @@ rule all:
         )
         if SCORES
         else [],
+        expand(rules.pack.output, dataset=dataset["name"]) if dataset["source"] != "parquet" else [],

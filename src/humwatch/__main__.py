@@ -9,8 +9,11 @@ import importlib
 from humwatch import cli
 
 COMMANDS = {
+    "calibrate": "humwatch.commands.calibrate",
     "data": "humwatch.study.overview",
+    "pack": "humwatch.commands.pack",
     "plan": "humwatch.study.plan",
+    "score": "humwatch.commands.score",
 }  # a module with `add_arguments(parser)` and `main(args)`; its docstring is the help
 
 

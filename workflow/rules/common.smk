@@ -84,7 +84,8 @@ for t in TRIALS:
 POOLINGS = {}  # (model, milestone) -> the scores that trials read from it
 for t in TRIALS:
     POOLINGS.setdefault((t.name, t.epochs), []).append(t.parameters["score"])
-MODEL_FILES = ["model.json", "model.safetensors", "training.safetensors", "log.csv", "validation.parquet"]
+TOLD = ["log.csv", "validation.parquet", "calibration.parquet"]  # what is known of a model without labels
+MODEL_FILES = ["model.json", "model.safetensors", "training.safetensors", *TOLD]
 MODEL = "results/{dataset}/models/{scope}/{trial}/epochs-{epochs}"
 
 
@@ -317,7 +318,7 @@ SCORED_MODELS = {
     f"{R}/models/{scope.name}/{t.name}/epochs-{t.epochs}" for t in TRIALS for scope in SCOPES[t.parameters["scope"]]
 }
 # All that tables, figures and report read of them, asked for by name: what is missing is made again, whoever misses it.
-MEASURED = sorted({*SCORES, *(f"{f}/{name}" for f in SCORED_MODELS for name in ("log.csv", "validation.parquet"))})
+MEASURED = sorted({*SCORES, *(f"{f}/{name}" for f in SCORED_MODELS for name in TOLD)})
 USED_SCOPES = [s for kind in {t.parameters["scope"] for t in TRIALS} for s in SCOPES[kind]]
 SCORED_TYPES = [t for t in machine_types("test") if any(s.hears(t) for s in USED_SCOPES)]
 # Published figures are compared only where the recordings are the published ones.
@@ -337,7 +338,7 @@ def mend():
     """Remove what kills and a damaged disk have left, so that it is made again: temporary files, empty results, damaged tables."""
     files.remove_leftovers(Path(R))
     damaged = files.empty(Path(R))
-    for listing_file in (Path(R, "tables", CHECKSUMS), Path(R, "figures", FIGURES)):
+    for listing_file in (Path(R, "tables", CHECKSUMS), Path(R, "figures", FIGURES), Path(R, "detectors", CHECKSUMS)):
         damaged += files.damaged(listing_file)
     for path in damaged:
         logger.warning(f"{path} is empty or damaged: removed, and made again where this run needs it")

@@ -2,13 +2,18 @@ rule ensemble:
     """Average the standardised scores of an ensemble's members, for one machine type."""
     input:
         scores=lambda w: [f"{R}/scores/{path}.parquet" for path in ensemble_members(w)],
-        held_out=lambda w: [f"{R}/models/{path}/validation.parquet" for path in ensemble_members(w)],
+        held_out=lambda w: [
+            f"{R}/models/{path}/{name}.parquet"
+            for path in ensemble_members(w)
+            for name in ("validation", "calibration")
+        ],
         code=code("ensemble"),
     output:
         scores="results/{dataset}/scores/{scope}/{trial}/epochs-0.parquet",
         model="results/{dataset}/models/{scope}/{trial}/epochs-0/model.json",
         log="results/{dataset}/models/{scope}/{trial}/epochs-0/log.csv",
         held_out="results/{dataset}/models/{scope}/{trial}/epochs-0/validation.parquet",
+        calibration="results/{dataset}/models/{scope}/{trial}/epochs-0/calibration.parquet",
     log:
         "results/{dataset}/logs/ensemble/{scope}/{trial}.log",
     wildcard_constraints:

@@ -26,7 +26,8 @@ rule train:
     params:
         title=lambda w: f"train {w.scope} {w.trial}",
         trial=trial_arguments,
-        validation=[f"--validation-{key}={config['validation'][key]}" for key in ("fraction", "seed")],
+        validation=[f"--validation-{key}={config['validation'][key]}" for key in ("fraction", "seed")]
+        + [f"--calibration-{key}={value}" for key, value in config["calibration"].items() if value is not None],
         device=config["device"],
         interim="results/{dataset}/interim/{scope}/{trial}/epochs-{epochs}",
         out=MODEL,

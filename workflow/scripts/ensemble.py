@@ -11,20 +11,23 @@ import pandas as pd
 
 from humwatch import parquet
 from humwatch.detectors import models
-from humwatch.evaluation.calibration import combine
+from humwatch.evaluation.calibration import combine, combined_calibration
 
 
 def main(args: argparse.Namespace) -> None:
-    members = []
+    members, calibrations = [], []
     for member in json.loads(args.members):
         scores = [args.results / "scores" / scope / f"{member['trial']}.parquet" for scope in member["scopes"]]
         held_out = [
             args.results / "models" / scope / member["trial"] / "validation.parquet" for scope in member["scopes"]
         ]
         members.append((of_type(scores, args.machine_type), of_type(held_out, args.machine_type), member["score"]))
+        tables = [path.with_name("calibration.parquet") for path in held_out]
+        calibrations.append((of_type(tables, args.machine_type), *members[-1][1:]))
     scores, held_out = combine(members)
     parquet.write(scores, args.out)
     parquet.write(held_out, args.model / "validation.parquet")
+    parquet.write(combined_calibration(calibrations), args.model / "calibration.parquet")
     description = {
         "detector": "ensemble",
         "members": json.loads(args.members),

@@ -26,3 +26,15 @@ def choose(trials: pd.DataFrame, parameters: list[str]) -> int | None:
     if values.empty:
         return None
     return int(values.idxmin() if column == "val_loss" else values.idxmax())
+
+
+def overall_choice(trials: pd.DataFrame) -> int | None:
+    """Index of the row chosen over all sweeps of one machine type. Columns: the parameters, and those of `trained_row`.
+
+    Trials that diverged are never chosen. The only trial needs no criterion.
+    """
+    able = trials[~trials["diverged"].astype(bool)]
+    measures = {"val_loss", "pseudo_auc", "seconds_per_epoch", "diverged"}
+    described = able.map(lambda value: str(value) if isinstance(value, list) else value)
+    chosen = choose(described, [name for name in able if name not in measures]) if len(able) else None
+    return int(able.index[0]) if chosen is None and len(able) == 1 else chosen
