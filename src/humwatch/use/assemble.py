@@ -210,10 +210,11 @@ def _calibration(study: Study, trial: Trial, known: Sequence[Machine], arrays: d
     """How the calibration scores came to be; the scores, with machines, clips and sessions, go to `arrays`."""
     folders = [study.folder(trial, scope) for scope in study.scopes(trial, known)]
     tables = [parquet.read(folder / "calibration.parquet") for folder in folders]
-    if not {*known} & calibrations(tables, trial.parameters["score"], 0.5).keys():
+    calibrated = {machine_type for machine_type, _ in calibrations(tables, trial.parameters["score"], 0.5)}
+    if lacking := sorted({machine_type for machine_type, _ in known} - calibrated):
         raise InputError(
-            f"{folders[0]} has no scores of normal clips that it was not fitted on, which thresholds are taken from: add "
-            "training clips"
+            f"{folders[0]} has no scores of normal clips of {lacking[0]} that it was not fitted on, which thresholds are taken "
+            "from: add training clips"
         )
     table = pd.concat(tables, ignore_index=True)
     number = {machine: i for i, machine in enumerate(known)}

@@ -207,7 +207,8 @@ class Detector:
             for i, known in enumerate(self._machines)
             if (machine == i).any()
         }
-        return {known: calibration_for(known, own, self.false_alarm_rate) for known in self._machines}
+        found = {known: calibration_for(known, own, self.false_alarm_rate) for known in self._machines}
+        return {known: calibration for known, calibration in found.items() if calibration}
 
     def _features(self, key: str, window: np.ndarray, file: str) -> np.ndarray:
         """Frames of a window, (frames, bins) float32."""
