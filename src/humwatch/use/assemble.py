@@ -142,7 +142,9 @@ def assemble(study: Study, trial: Trial, heard: Scope, out: Path) -> None:
     for i, (machine_type, machine_id) in enumerate(known):
         own = train["clip"][(train["machine_type"] == machine_type) & (train["machine_id"] == machine_id)]
         every = np.unique(np.linspace(0, len(own) - 1, REFERENCE_CLIPS).round().astype(int))
-        normal = explain.reference((read_samples(folder / clip, channel)[0] for clip in own.iloc[every]), rate)
+        normal = explain.reference(
+            explain.levels(read_samples(folder / clip, channel)[0], rate) for clip in own.iloc[every]
+        )
         arrays |= {f"reference.{i}.median": normal.median, f"reference.{i}.spread": normal.spread}
         arrays[f"reference.{i}.clips"] = np.array(len(every))
     lengths = (train["seconds"] * rate).round().astype(int)
