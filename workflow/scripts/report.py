@@ -145,8 +145,7 @@ def window_errors(
     if not hasattr(detector, "window_errors"):
         return {}, 1
     heard = [frames[clip] for clip in clips["clip"]]
-    starts = np.concatenate([[0], np.cumsum([len(f) for f in heard])])
-    errors, per_clip = detector.window_errors(Features(np.concatenate(heard), starts, clips, parameters))
+    errors, per_clip = detector.window_errors(Features.of(heard, clips, parameters))
     each = np.split(errors, np.cumsum(per_clip)[:-1])
     return dict(zip(clips["clip"], each, strict=True)), detector.hyperparameters.window
 
