@@ -33,7 +33,7 @@ from humwatch.evaluation.metrics import auc
 from humwatch.features import store
 from humwatch.features.extract import extract
 from humwatch.features.held_out import split_validation
-from humwatch.features.logmel import LogMel
+from humwatch.features.logmel import Feature as LogMel
 from humwatch.progress import Progress
 
 COURSE = {"batch_size": 1000, "learning_rate": 0.001, "recipe": "report"}

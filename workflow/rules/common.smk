@@ -29,28 +29,6 @@ SCHEMA = os.path.relpath(SCHEMA_FILE)
 SCRIPTS = str(ROOT / "workflow/scripts")
 
 
-def imported_features():
-    """Folder of each feature that was computed elsewhere: a file per machine type in it."""
-    folders = {}
-    for name, feature in config["features"].items():
-        if feature["source"] == "parquet":
-            folders[name] = feature.get("path", dataset["path"] if dataset["source"] == "parquet" else None)
-            if folders[name] is None:
-                raise InputError(f"config: features.{name} lacks path, the folder of <machine_type>.parquet: add it")
-            for machine_type in sorted({machine_type for machine_type, _ in MACHINES}):
-                if not (file := Path(folders[name], f"{machine_type}.parquet")).is_file():
-                    raise InputError(
-                        f"config: features.{name}: {file} is not there: add it or correct features.{name}.path"
-                    )
-    used = {t.parameters["feature"] for sweep in SWEEPS.values() for t in sweep if "feature" in t.parameters}
-    if dataset["source"] == "parquet" and (computed := sorted(used - folders.keys())):
-        raise InputError(
-            f"config: the feature {computed[0]} is computed from recordings and dataset.source parquet has none: "
-            "set trial.feature to a feature of source parquet"
-        )
-    return folders
-
-
 def refuse(error):
     """End with the sentences for bad configuration, data or code, and nothing else."""
     logger.error(str(error))
@@ -68,7 +46,6 @@ try:
     FOLDER = datasets.data_folder(dataset)
     RECORDINGS = {} if dataset["source"] in datasets.MADE else datasets.recordings(dataset, FOLDER)
     MACHINES = datasets.machines(dataset, RECORDINGS)
-    IMPORTED = imported_features()
 except InputError as error:
     refuse(error)
 
@@ -178,12 +155,6 @@ def common_sample_rate():
     return audio.common_sample_rate([f"{FOLDER}/{clip.clip}" for clip in clips]) or 0
 
 
-def features_named(imported):
-    """Pattern of the names of the features that are imported, or of those that are computed."""
-    names = [re.escape(name) for name in config["features"] if (name in IMPORTED) == imported]
-    return "|".join(names) or "(?!)"  # which matches nothing
-
-
 def scopes(scope):
     """The models of one scope: a machine type, a machine type and id, or all."""
     if scope == "machine_type":
@@ -287,13 +258,6 @@ def group_of(scope, trial):
     frames = clips * frame_shape(trial)[0]
     seconds = sum(training_seconds(trial, epochs, frames) for epochs in MILESTONES[trial])
     return "short_trainings" if seconds < plan.SHORT_SECONDS else None
-
-
-def clips_seconds(wildcards, seconds_per_clip):
-    """Of a stage that works on the clips of one machine type and split."""
-    return seconds_per_clip * sum(
-        n for (t, s, _), n in CLIPS.items() if t == TYPES[wildcards.machine_type] and s == wildcards.split
-    )
 
 
 def tested_scopes(scope):

@@ -1,8 +1,35 @@
+from humwatch.features import parquet
+from humwatch.features.base import feature_class
+
+try:
+    IMPORTED = parquet.folders(
+        config["features"],
+        {t.parameters["feature"] for t in TRIALS if "feature" in t.parameters},
+        dataset,
+        {machine_type for machine_type, _ in MACHINES},
+    )
+except InputError as error:
+    refuse(error)
+SOURCE = {name: feature["source"] for name, feature in config["features"].items() if name not in IMPORTED}
+CODE = {name: code("features", f"features/{source}") for name, source in SOURCE.items()}
+
+
+def any_of(names):
+    """Pattern of these names and no others."""
+    return "|".join(map(re.escape, names)) or "(?!)"  # which matches nothing
+
+
+def features_seconds(wildcards):
+    """Estimate for the clips of one machine type and split."""
+    clips = sum(n for (t, s, _), n in CLIPS.items() if t == TYPES[wildcards.machine_type] and s == wildcards.split)
+    return clips * feature_class(SOURCE[wildcards.feature]).seconds_per_clip
+
+
 rule features:
     """Compute one feature of every clip of one machine type and split, once."""
     input:
         clips="results/{dataset}/clips/{machine_type}/{split}.parquet",
-        code=code("features"),
+        code=lambda w: CODE[w.feature],
     output:
         "results/{dataset}/features/{feature}/{machine_type}/{split}.parquet",
     log:
@@ -10,12 +37,11 @@ rule features:
     benchmark:
         "results/{dataset}/benchmarks/features/{feature}/{machine_type}/{split}.tsv"
     wildcard_constraints:
-        feature=features_named(imported=False),
+        feature=any_of(SOURCE),
     priority: 1000  # every training and score waits for them
     resources:
         mem_mb=lambda w, attempt: attempt * plan.stage_mb("features"),
-        runtime=lambda w, attempt: attempt
-        * plan.minutes(clips_seconds(w, plan.CLIP_SECONDS[config["features"][w.feature]["source"]])),
+        runtime=lambda w, attempt: attempt * plan.minutes(features_seconds(w)),
     params:
         title=lambda w: f"features {w.feature} {w.machine_type} {w.split}",
         folder=lambda w: FOLDER,
@@ -40,7 +66,7 @@ rule import_features:
     benchmark:
         "results/{dataset}/benchmarks/features/{feature}/{machine_type}/{split}.tsv"
     wildcard_constraints:
-        feature=features_named(imported=True),
+        feature=any_of(IMPORTED),
     params:
         title=lambda w: f"features {w.feature} {w.machine_type} {w.split}",
         source=lambda w: f"{IMPORTED[w.feature]}/{TYPES[w.machine_type]}.parquet",

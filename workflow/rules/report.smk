@@ -6,11 +6,10 @@ DETAIL = next(iter(SWEEPS.values()))
 DETAIL_DETECTORS = sorted(
     {t.parameters["detector"] for t in DETAIL if "feature" in t.parameters}
 )  # ensembles have none
-DETAIL_FEATURES = [
-    f"{R}/features/{feature}/{slug(t)}/test.parquet"
-    for feature in sorted({t.parameters["feature"] for t in DETAIL if "feature" in t.parameters})
-    for t in SCORED_TYPES
-]
+DETAIL_HEARD = sorted({t.parameters["feature"] for t in DETAIL if "feature" in t.parameters})
+DETAIL_FEATURES = [f"{R}/features/{feature}/{slug(t)}/test.parquet" for feature in DETAIL_HEARD for t in SCORED_TYPES]
+DETAIL_MODULES = [f"detectors/{name}" for name in DETAIL_DETECTORS]
+DETAIL_MODULES += sorted({f"features/{config['features'][name]['source']}" for name in DETAIL_HEARD})
 
 
 HEARD = [slug(t) for t in machine_types("train")]
@@ -27,7 +26,7 @@ rule figures:
         tables=rules.tables.output,  # made of every score and log: naming those here as well would slow large plans down
         features=DETAIL_FEATURES,
         trained=[str(Path(path).with_name("train.parquet")) for path in DETAIL_FEATURES if path.split("/")[-2] in HEARD],
-        code=code("figures", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
+        code=code("figures", *DETAIL_MODULES),
     output:
         listed="results/{dataset}/figures/figures.txt",
         sweeps=report(
@@ -82,7 +81,7 @@ rule report:
         tables=rules.tables.output,
         figures=rules.figures.output.listed,
         features=DETAIL_FEATURES,
-        code=code("report", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
+        code=code("report", *DETAIL_MODULES),
         template=[str(ROOT / "src/humwatch/report/templates" / name) for name in ("style.css", "script.js")],
     output:
         report(

@@ -19,6 +19,7 @@ import yaml
 
 from humwatch import detectors
 from humwatch.errors import InputError
+from humwatch.features.base import make
 from humwatch.study import costs as sizes
 from humwatch.study.layout import PERIODIC
 
@@ -509,38 +510,12 @@ def _clashing_names(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _feature_problems(config: Mapping[str, Any]) -> Iterator[str]:
     rate, seconds = known_clips(config["dataset"])
-    half = rate / 2 if rate else math.inf
-    for name, feature in config["features"].items():
-        here = f"config: features.{name}"
-        if "fmin" in feature:
-            low, high = feature["fmin"], feature["fmax"]
-            if high is not None and high > half:
-                yield f"{here}.fmax is {high:g} Hz, above half the sample rate, {half:g} Hz: lower it"
-            elif low >= (half if high is None else high):
-                upper = f"half the sample rate, {half:g} Hz" if high is None else f"fmax, {high:g} Hz"
-                yield f"{here}.fmin is {low:g} Hz, it must be below {upper}: correct it"
-        if "n_fft" in feature and feature["hop_length"] > feature["n_fft"]:
-            yield (
-                f"{here}.hop_length is {feature['hop_length']}, more than n_fft, {feature['n_fft']}, so that samples between "
-                "frames would not be heard: lower it"
-            )
-        if "modulation_low" in feature:
-            slow, fast = feature["modulation_low"], feature["modulation_high"]
-            # As features.modspec has it, which would bring scipy with it.
-            fastest = rate / max(1, round(0.0025 * rate)) / 2 if rate else math.inf
-            if slow > fast or (slow == fast and feature["modulation_bands"] > 1):
-                yield f"{here}.modulation_low is {slow:g} Hz, it must be below modulation_high, {fast:g} Hz: correct them"
-            if fast >= fastest:
-                yield (
-                    f"{here}.modulation_high is {fast:g} Hz, at a sample rate of {rate} Hz it must be below {fastest:g} Hz: "
-                    "lower it"
-                )
-        if feature["source"] == "parquet":
+    for name, stated in config["features"].items():
+        here, feature = f"config: features.{name}", make(stated)
+        yield from (f"{here}.{problem}" for problem in feature.problems(rate, seconds))
+        if not feature.from_recordings:
             continue
-        length = feature.get("seconds") or seconds
-        if rate and length and not sizes.frame_shape(feature, rate, length)[0]:
-            yield f"{here}.hop_length is {feature['hop_length']}, longer than a clip of {length:g} s: lower it"
-        needed = sizes.feature_bytes(feature, rate or sizes.SAMPLE_RATE, seconds or 1) / 1e9
+        needed = feature.memory(sizes.CLIPS_AT_ONCE, rate or sizes.SAMPLE_RATE, seconds or 1) / 1e9
         if needed > MOST_GB:
             yield (
                 f"{here} needs about {needed:,.0f} GB of memory for {sizes.CLIPS_AT_ONCE} clips, at most {MOST_GB} are allowed: "

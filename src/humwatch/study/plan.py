@@ -11,7 +11,7 @@ import heapq
 import importlib
 import itertools
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,6 +22,7 @@ import pandas as pd
 
 from humwatch import datasets
 from humwatch.errors import InputError
+from humwatch.features.base import feature_class
 from humwatch.features.store import MAPPED_ABOVE
 from humwatch.study import trials
 from humwatch.study.config import read, read_schema, validate
@@ -32,8 +33,6 @@ STAGE_MB = {"train": 600, "score": 550, "features": 400}  # peak memory of a sta
 SNAKEMAKE_MB = 300  # the two Snakemakes, one in the other, that a cluster job runs in
 HELD = 1.2  # what a training holds of its clips, over the size of their frames: these, and numbers of windows
 START_SECONDS = 3.0  # Python, the libraries, the first batch
-# Of a ten-second clip, read and written; of a feature that is not here as if it were the slowest.
-CLIP_SECONDS = defaultdict(lambda: 0.010, {"logmel": 0.0025, "modspec": 0.010, "waveform": 0.002, "parquet": 0.002})
 CHECK_SECONDS, DEMO_SECONDS = 0.001, 0.03  # a clip, opened and checked; a clip, generated
 WINDOW_SECONDS = 10e-6  # to gather and scale a window
 FLOPS = 73e9  # in matrix products: 2 per weight and window forward, 4 backward
@@ -240,7 +239,7 @@ class Study:
     def _features_seconds(self) -> float:
         clips = sum(self.clips.values())
         sources = [self.config["features"][name]["source"] for name in {t.parameters["feature"] for t in self.trials}]
-        return sum(clips * CLIP_SECONDS[source] for source in sources)
+        return sum(clips * feature_class(source).seconds_per_clip for source in sources)
 
     def _scores_seconds(self) -> float:
         seconds = 0.0
