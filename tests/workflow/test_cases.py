@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import Project, tiny_config, write_clip, write_recordings
 
-from humwatch.study.layout import slug
+from humwatch.slugs import slug
 
 MACHINES = ["-a'$(touch PWNED)'b & \"c\"; {3} <y> #1, 50 % Größe $x$", "3"]
 FILE = "{x} <z>'s $(touch PWNED) %20 ü.wav"
