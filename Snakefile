@@ -12,6 +12,7 @@ container: "docker://python:3.11-slim"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/run.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/augment.smk"
@@ -33,11 +34,11 @@ rule all:
     default_target: True
     input:
         f"{R}/clips.parquet",
-        TRAINED,
-        MEASURED,
+        study.trained,
+        study.measured,
         expand(
             [*rules.tables.output, rules.figures.output.listed, *rules.report.output],
             dataset=dataset["name"],
         )
-        if SCORES
+        if study.scored
         else [],

@@ -20,8 +20,8 @@ import yaml
 from humwatch import detectors
 from humwatch.errors import InputError
 from humwatch.features.base import make
+from humwatch.slugs import PERIODIC
 from humwatch.study import costs as sizes
-from humwatch.study.layout import PERIODIC
 
 Schema = dict[str, Any]
 

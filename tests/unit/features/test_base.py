@@ -11,6 +11,7 @@ from humwatch.errors import InputError
 from humwatch.features import base
 from humwatch.study import plan, trials
 from humwatch.study.config import read_schema, validate
+from humwatch.study.study import Study
 
 STATED = [
     {},
@@ -105,7 +106,7 @@ def test_a_file_is_a_feature(folder):
     (folder / "peaks.py").write_text(PEAKS)
     made, schema = with_feature(source="peaks")
     assert made["features"]["f"] == {"source": "peaks", "parts": 10}
-    assert len(plan.Study(made, schema).table())
+    assert len(plan.Plan(Study(made, schema)).table())
     feature = base.make(made["features"]["f"])
     assert feature.parameters(16000) == {"source": "peaks", "sample_rate": 16000, "parts": 10}
     assert feature(np.ones(100, np.float32), 16000).shape == feature.shape(16000, 1)
