@@ -15,8 +15,8 @@ gc.set_threshold(1_000_000)
 ROOT = Path(os.path.relpath(workflow.basedir))
 sys.path.insert(0, str(ROOT / "src"))
 
-from humwatch import datasets, files
-from humwatch.datasets import listing
+from humwatch import files
+from humwatch.datasets import listing, source as sources
 from humwatch.study import plan
 from humwatch.study import trials
 from humwatch.study.config import SCHEMA as SCHEMA_FILE, check_files, read_schema, validate
@@ -34,7 +34,7 @@ def imported_features():
     folders = {}
     for name, feature in config["features"].items():
         if feature["source"] == "parquet":
-            folders[name] = feature.get("path", dataset["path"] if dataset["source"] == "parquet" else None)
+            folders[name] = feature.get("path", None if source.has_recordings else FOLDER)
             if folders[name] is None:
                 raise InputError(f"config: features.{name} lacks path, the folder of <machine_type>.parquet: add it")
             for machine_type in sorted({machine_type for machine_type, _ in MACHINES}):
@@ -43,7 +43,7 @@ def imported_features():
                         f"config: features.{name}: {file} is not there: add it or correct features.{name}.path"
                     )
     used = {t.parameters["feature"] for sweep in SWEEPS.values() for t in sweep if "feature" in t.parameters}
-    if dataset["source"] == "parquet" and (computed := sorted(used - folders.keys())):
+    if not source.has_recordings and (computed := sorted(used - folders.keys())):
         raise InputError(
             f"config: the feature {computed[0]} is computed from recordings and dataset.source parquet has none: "
             "set trial.feature to a feature of source parquet"
@@ -65,15 +65,13 @@ try:
     dataset = config["dataset"]
     SWEEPS = trials.sweeps(config, schema)
     ENSEMBLES = trials.ensembles(config, schema)
-    FOLDER = datasets.data_folder(dataset)
-    RECORDINGS = {} if dataset["source"] in datasets.MADE else datasets.recordings(dataset, FOLDER)
-    MACHINES = datasets.machines(dataset, RECORDINGS)
+    source = sources.of(dataset)
+    FOLDER = source.folder()
+    RECORDINGS = {} if source.is_made else source.recordings(FOLDER)
+    MACHINES = source.machines(RECORDINGS)
     IMPORTED = imported_features()
 except InputError as error:
     refuse(error)
-
-if dataset["source"] == "dcase2020":
-    from humwatch.datasets import dcase2020
 
 R = f"results/{dataset['name']}"
 TRIALS = trials.unique(trial for sweep in SWEEPS.values() for trial in sweep)
@@ -131,51 +129,6 @@ def as_json(value):
 
 def machine_types(split):
     return [t for t, s in MACHINES if s == split]
-
-
-def clip_list(machine_type, split):
-    """The list of the recordings that one clip table is made of, brought up to date."""
-    path = Path(".snakemake/recordings", dataset["name"], slug(machine_type), f"{split}.jsonl")
-    table = Path(f"{R}/clips/{slug(machine_type)}/{split}.parquet")
-    return str(listing.update(path, Path(FOLDER), RECORDINGS[machine_type, split], table))
-
-
-# Before jobs are asked for, as with code. Features from elsewhere come without recordings.
-CLIP_LISTS = {key: clip_list(*key) for key in RECORDINGS if key in MACHINES and dataset["source"] != "parquet"}
-
-
-def recordings_of(wildcards):
-    """What the clips of one machine type and split are made by, or the list of them."""
-    if dataset["source"] == "demo":
-        return f"{R}/recordings/{wildcards.split}.txt"
-    if dataset["source"] == "dcase2020":
-        return [*map(str, dcase2020.inputs(dataset, TYPES[wildcards.machine_type], wildcards.split))]
-    return CLIP_LISTS[TYPES[wildcards.machine_type], wildcards.split]
-
-
-def dataset_argument(wildcards):
-    """What `datasets.recordings` needs to find the clips of one split, and no more."""
-    keys = {"dcase2020": ["ground_truth"], "mimii": ["seed"], "folder": ["csv"]}.get(dataset["source"], [])
-    needed = {key: dataset[key] for key in ["source", "machine_ids", *keys] if key in dataset} | {"path": FOLDER}
-    if dataset["source"] == "dcase2020":
-        needed["parts"] = [part for part in dataset["parts"] if wildcards.split in dcase2020.splits(part)]
-    return as_json(needed)
-
-
-def sample_rate(wildcards):
-    """Hz that every clip must have; 0 where no clip says."""
-    if dataset["source"] in datasets.MADE:
-        return 16000
-    return dataset["sample_rate"] or common_sample_rate()
-
-
-@lru_cache
-def common_sample_rate():
-    """What most training clips have; 0 where none can be read, whose own checks say why."""
-    from humwatch.datasets import audio  # soundfile takes time to load
-
-    clips = [clip for (_, split), names in sorted(RECORDINGS.items()) if split == "train" for clip in names]
-    return audio.common_sample_rate([f"{FOLDER}/{clip.clip}" for clip in clips]) or 0
 
 
 def features_named(imported):
@@ -251,7 +204,7 @@ def previous_milestone(wildcards):
     return [f"{folder}/{name}" for name in MODEL_FILES]
 
 
-CLIPS = plan.clip_counts(dataset, RECORDINGS, MACHINES)
+CLIPS = source.clip_counts(RECORDINGS, MACHINES)
 GPU = config["device"] != "cpu" and plan.has_cuda()
 
 
@@ -320,8 +273,6 @@ SCORED_MODELS = {
 MEASURED = sorted({*SCORES, *(f"{f}/{name}" for f in SCORED_MODELS for name in ("log.csv", "validation.parquet"))})
 USED_SCOPES = [s for kind in {t.parameters["scope"] for t in TRIALS} for s in SCOPES[kind]]
 SCORED_TYPES = [t for t in machine_types("test") if any(s.hears(t) for s in USED_SCOPES)]
-# Published figures are compared only where the recordings are the published ones.
-REFERENCES = [str(ROOT / "workflow/references.csv")] if dataset["source"] == "dcase2020" else []
 
 unheard = sorted({*machine_types("test")} - {*machine_types("train")})
 if unheard and any(t.parameters["scope"] != "all" for t in TRIALS) and workflow.is_main_process:

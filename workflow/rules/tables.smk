@@ -1,3 +1,7 @@
+# Published figures are compared only where the recordings are the published ones.
+REFERENCES = [str(ROOT / "workflow/references.csv")] if source.is_published else []
+
+
 rule tables:
     """Measure every trial against the test labels: the only place where labels meet scores."""
     input:

@@ -1,30 +1,23 @@
 """What a study will need, before anything has run: jobs, GPU hours and the time until it is done on so many GPUs.
-
-Example: humwatch plan --configfile config/report.yaml --gpus 1 8 64
-
 The figures come from the throughput table at the top of this file; downloads and waiting for a place in a cluster's queue
 are not counted.
 """
 
-import argparse
 import heapq
-import importlib
 import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from humwatch import datasets
+from humwatch.datasets import source as sources
 from humwatch.errors import InputError
 from humwatch.features.store import MAPPED_ABOVE
 from humwatch.study import trials
-from humwatch.study.config import read, read_schema, validate
 from humwatch.study.costs import frame_shape, network_weights
 
 # Measured on one core of an AMD EPYC server with torch 2.13 (docs/cluster.md says how), as CPU time and peak memory.
@@ -46,32 +39,8 @@ GPU_STEP_SECONDS = 1e-3
 GPU_FLOPS = 10e12
 CUDA_MB = 2500  # what CUDA takes of the host's memory
 
-UNKNOWN = {"train": 1000, "test": 500}  # clips of a machine id whose number is not published
 SHORT_SECONDS = 300  # trainings shorter than this share a cluster job
 SHARING = 4
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--configfile",
-        type=Path,
-        nargs="+",
-        default=[Path("config/config.yaml")],
-        help="later files override earlier ones; default: config/config.yaml",
-    )
-    parser.add_argument("--gpus", type=int, nargs="+", default=[1, 8, 64], help="numbers of GPUs, default: 1 8 64")
-
-
-def main(args: argparse.Namespace) -> None:
-    schema = read_schema()
-    config = validate(read(args.configfile), schema)
-    if min(args.gpus) < 1:
-        raise InputError(f"--gpus is {min(args.gpus)}, it must be at least 1: without GPUs, see the CPU core hours")
-    study = Study(config, schema)
-    name = config["dataset"]["name"]
-    print(f"{name}: {len(study.trials)} trials, {sum(study.clips.values())} clips\n")
-    print(study.table().to_string(index=False), end="\n\n")
-    print(pd.DataFrame([study.on(gpus) for gpus in args.gpus]).to_string(index=False))
 
 
 @dataclass(frozen=True)
@@ -123,26 +92,6 @@ def minutes(seconds: float) -> int:
     return 5 + math.ceil(2 * seconds / 60)
 
 
-def clip_counts(dataset: Mapping[str, Any], found: datasets.Recordings, known: datasets.Machines) -> Counter:
-    """(machine type, split, machine id) -> clips. found: `datasets.recordings`, known: `datasets.machines`."""
-    counts: Counter = Counter()
-    for clips in found.values():
-        counts.update((clip.machine_type, clip.split, clip.machine_id) for clip in clips)
-    if dataset["source"] == "demo":
-        for (machine_id, split, _), n in (
-            importlib.import_module("humwatch.datasets.demo").counts(dataset["size"]).items()
-        ):
-            counts[datasets.DEMO_MACHINE_TYPE, split, machine_id] += n
-    if dataset["source"] == "dcase2020":
-        dcase2020 = importlib.import_module("humwatch.datasets.dcase2020")
-        for part, machine_type in itertools.product(dataset["parts"], {machine_type for machine_type, _ in known}):
-            for group, n in dcase2020.expected_clips(machine_type, part).items():
-                split, machine_id = group.split("/")[0], group.rsplit("_", 1)[1]
-                share = 0.5 if group.split("/")[1][:4] in ("norm", "anom") and split == "test" else 1
-                counts[machine_type, split, machine_id] += round(share * UNKNOWN[split]) if n is None else n
-    return Counter({(t, s, i): n for (t, s, i), n in counts.items() if i in known.get((t, s), [])})
-
-
 def has_cuda() -> bool:
     """Whether the installed torch can use a GPU; without importing it, which takes seconds."""
     return not version("torch").endswith("+cpu")
@@ -163,10 +112,10 @@ class Study:
         self.config, dataset = config, config["dataset"]
         listed = (t for sweep in trials.sweeps(config, dict(schema)).values() for t in sweep)
         self.trials = [t for t in trials.unique(listed) if "feature" in t.parameters]  # ensembles train nothing
-        made = dataset["source"] in datasets.MADE
-        found = {} if made else datasets.recordings(dataset, datasets.data_folder(dataset))
-        self.known = datasets.machines(dataset, found)
-        self.clips = clip_counts(dataset, found, self.known)
+        source = sources.of(dataset)
+        found = {} if source.is_made else source.recordings(source.folder())
+        self.known = source.machines(found)
+        self.clips = source.clip_counts(found, self.known)
         self.chains = [chain for name in dict.fromkeys(t.name for t in self.trials) for chain in self._chains(name)]
 
     def table(self) -> pd.DataFrame:
