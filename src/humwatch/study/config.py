@@ -18,6 +18,7 @@ import jsonschema
 import yaml
 
 from humwatch import detectors
+from humwatch.datasets import source as sources
 from humwatch.errors import InputError
 from humwatch.features.base import make
 from humwatch.slugs import PERIODIC
@@ -32,7 +33,6 @@ MOST_VALUES = 100_000  # in one configuration
 DEEPEST = 20  # mappings and lists in each other
 MOST_PROBLEMS = 20  # that are said at once
 MOST_GB = 64  # of memory for one job
-SOURCES_OF_TEN_SECONDS = ("demo", "dcase2020")  # whose clips are known: at 16 kHz, ten seconds or a little more
 
 # libyaml is ten times as fast, where PyYAML was built with it.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -128,9 +128,7 @@ def shown(value: Any) -> str:
 
 def known_clips(dataset: Mapping[str, Any]) -> tuple[int | None, float | None]:
     """Sample rate in Hz and seconds of the clips, where a validated `dataset` section tells; else None."""
-    if dataset["source"] in SOURCES_OF_TEN_SECONDS:
-        return sizes.SAMPLE_RATE, sizes.SECONDS
-    return dataset["sample_rate"], None
+    return sources.of(dataset).known_clips()
 
 
 # Reading

@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from humwatch.datasets.source import SAMPLE_RATE, SECONDS  # of clips of which nothing is known yet
 from humwatch.features.base import make
 
-SAMPLE_RATE, SECONDS = 16000, 10  # of clips of which nothing is known yet
 FEW_FRAMES = 16  # clips of so few frames are one vector: clip_statistics, which would bring scikit-learn with it
 CLIPS_AT_ONCE = 64  # a row group of the feature store
 CLIPS = 1000  # of a training, where memory grows with them
