@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from humwatch.features.logmel import LogMel
+from humwatch.features import logmel
 
-FEATURE = LogMel()  # whatever the detector itself hears
+FEATURE = logmel.Feature()  # whatever the detector itself hears
 QUIET_DB = -80.0  # what is fainter is silent
 SMOOTHINGS = ((1, 12), (4, 6), (16, 3))  # frames, bins that levels are averaged over
 TOLERATED = 1e-3  # share of normal frames beyond the tolerance, on either side
@@ -22,8 +22,8 @@ MOST = 10  # deviations of a clip
 
 @dataclass(frozen=True)
 class Reference:
-    """Levels of a machine's normal sound in dB. median: (smoothings, bins). spread: (smoothings, 2, bins): how far below and above
-    it all but a thousandth of normal frames lie.
+    """Levels of a machine's normal sound in dB. median: (smoothings, bins). spread: (smoothings, 2, bins), how far below and
+    above it all but a thousandth of normal frames lie.
     """
 
     median: np.ndarray
@@ -32,7 +32,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Deviation:
-    """A stretch of time (s) and a band of frequencies (Hz) that are not as they should be. level: dB above normal, or below (< 0).
+    """A stretch of time (s) and a band of frequencies (Hz) that are not as they should be. level: dB above (< 0: below) normal.
 
     strength: in units of what is tolerated.
     """
@@ -57,7 +57,7 @@ def reference(clips: Iterable[np.ndarray]) -> Reference:
     smoothed = [np.concatenate(parts) for parts in zip(*(list(_smoothed(clip)) for clip in clips), strict=True)]
     quantiles = [np.quantile(frames, [TOLERATED, 0.5, 1 - TOLERATED], axis=0) for frames in smoothed]
     spreads = [np.maximum([median - low, high - median], LEAST_TOLERANCE) for low, median, high in quantiles]
-    return Reference(np.float32([median for _, median, _ in quantiles]), np.float32(spreads))
+    return Reference(np.array([median for _, median, _ in quantiles], np.float32), np.array(spreads, np.float32))
 
 
 def levels(samples: np.ndarray, sample_rate: int) -> np.ndarray:
