@@ -27,7 +27,8 @@ from humwatch.datasets import audio, dcase2020
 from humwatch.datasets.directory import ClipName
 from humwatch.datasets.names import listing
 from humwatch.errors import InputError
-from humwatch.study.config import read, read_schema, validate
+from humwatch.study.config import read_schema, validate
+from humwatch.study.reading import read
 
 THREADS = 4
 LABELS = {0: "normal", 1: "anomaly"}

@@ -24,7 +24,7 @@ UNKNOWN = {"train": 1000, "test": 500}  # clips of a machine id whose number is 
 class Study:
     """All that a validated configuration asks for. Raises InputError where its data or trials cannot be.
 
-    sweeps: name -> trials. ensembles: name as a trial -> members. trials: all of them. models: name -> the first trial of that
+    sweeps: name -> trials. trials: all of them. models: name -> the first trial of that
     name, whose others differ in epochs or score. milestones: name -> epochs at which its models are read. poolings: (name,
     epochs) -> scores that trials read of it. machines: (machine type, split) -> machine ids. recordings: the same -> clips, of
     data that are there. clips: (machine type, split, machine id) -> their number. scopes, tested_scopes: kind of scope ->
@@ -33,7 +33,7 @@ class Study:
 
     def __init__(self, config: Mapping[str, Any], schema: Schema) -> None:
         self.config, self.dataset = config, config["dataset"]
-        self.sweeps, self.ensembles = trials.sweeps(config, schema), trials.ensembles(config, schema)
+        self.sweeps = trials.sweeps(config, schema)
         self.folder = datasets.data_folder(self.dataset)
         made = self.dataset["source"] in datasets.MADE
         self.recordings = {} if made else datasets.recordings(self.dataset, self.folder)
@@ -116,7 +116,7 @@ class Study:
         """The members of an ensemble, and the models of each that hear a machine type."""
         return [
             (t, [s for s in self.tested_scopes[t.parameters["scope"]] if s.hears(machine_type)])
-            for t in self.ensembles[ensemble]
+            for t in self.models[ensemble].members
         ]
 
     def clips_of(self, scope: Scope, split: str) -> int:
