@@ -10,7 +10,7 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,10 @@ import pandas as pd
 from humwatch import detectors
 from humwatch.detectors import models
 from humwatch.errors import InputError
-from humwatch.features.base import BaseFeature
 from humwatch.features.store import Features
+
+if TYPE_CHECKING:
+    from humwatch.features.base import BaseFeature
 
 Rules = dict[str, Any]  # of a parameter that several detectors have: what `parameter` takes, the default included
 LEARNING_RATE: Rules = {"default": 0.001, "description": "Of Adam.", "exclusiveMinimum": 0, "maximum": 1000}
@@ -78,7 +80,7 @@ class BaseDetector(ABC):
 
     @classmethod
     def problems(
-        cls, parameters: Mapping[str, Any], feature: BaseFeature, frames: int | None
+        cls, parameters: Mapping[str, Any], feature: "BaseFeature", frames: int | None
     ) -> Iterator[tuple[str, str]]:
         """Parameters that are allowed by themselves, but not together: (name, what is wrong with it and what to do).
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -11,9 +11,11 @@ from humwatch.detectors.base import CLIPS
 from humwatch.detectors.clip_statistics import TRANSFORM, ClipStatistics
 from humwatch.detectors.per_machine import PerMachineDetector
 from humwatch.errors import shown
-from humwatch.features.base import BaseFeature
 from humwatch.features.store import Features
 from humwatch.parameters import parameter
+
+if TYPE_CHECKING:
+    from humwatch.features.base import BaseFeature
 
 TOLERANCE = 1e-6
 ITERATIONS = 1000  # that tolerance takes more than scikit-learn's 100
@@ -72,7 +74,7 @@ class Detector(PerMachineDetector):
 
     @classmethod
     def problems(
-        cls, parameters: Mapping[str, Any], feature: BaseFeature, frames: int | None
+        cls, parameters: Mapping[str, Any], feature: "BaseFeature", frames: int | None
     ) -> Iterator[tuple[str, str]]:
         yield from super().problems(parameters, feature, frames)
         r, score = parameters["r"], parameters["score"]

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -24,9 +24,11 @@ from humwatch.detectors.base import CLIPS, LEARNING_RATE, WEIGHT_BYTES, BaseDete
 from humwatch.detectors.clip_statistics import STATISTICS, TRANSFORM, ClipStatistics, vector_size
 from humwatch.detectors.machines import machine_names, machines, similar
 from humwatch.errors import InputError
-from humwatch.features.base import BaseFeature
 from humwatch.features.store import Features
 from humwatch.parameters import parameter
+
+if TYPE_CHECKING:
+    from humwatch.features.base import BaseFeature
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +126,7 @@ class Detector(BaseDetector):
 
     @classmethod
     def problems(
-        cls, parameters: Mapping[str, Any], feature: BaseFeature, frames: int | None
+        cls, parameters: Mapping[str, Any], feature: "BaseFeature", frames: int | None
     ) -> Iterator[tuple[str, str]]:
         yield from super().problems(parameters, feature, frames)
         network, pseudo = parameters["network"], parameters["pseudo_classes"]

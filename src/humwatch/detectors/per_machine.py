@@ -7,7 +7,7 @@ import numpy as np
 
 from humwatch.detectors.backends import calibrated, center_and_spread
 from humwatch.detectors.base import BaseDetector, FitContext
-from humwatch.detectors.clip_statistics import ClipStatistics
+from humwatch.detectors.clip_statistics import FEW_FRAMES, ClipStatistics
 from humwatch.detectors.machines import machines, similar, type_of
 from humwatch.detectors.pseudo_anomalies import stand_ins
 from humwatch.features.store import Features
@@ -91,7 +91,7 @@ class PerMachineDetector(BaseDetector):
     def _best_kinds(self, validation: Features, held_out: np.ndarray, seed: int) -> dict[str, int]:
         """For each machine type. held_out: the vectors of the clips in validation."""
         aucs: dict[str, list[list[float]]] = {}
-        for replaced in stand_ins(validation, seed):
+        for replaced in stand_ins(validation, seed, FEW_FRAMES):
             vectors = self.vectors(replaced)
             for machine, rows in machines(validation.clips):
                 model = self.models[machine]

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from humwatch.detectors.clip_statistics import FEW_FRAMES
 from humwatch.detectors.machines import machine_names, type_of
 from humwatch.features.store import Features
 
@@ -44,11 +43,11 @@ def cut_paste(features: Features, copies: int = PSEUDO_COPIES) -> Features:
     return Features(values, starts, clips, features.parameters)
 
 
-def stand_ins(normal: Features, seed: int) -> Iterator[Features]:
+def stand_ins(normal: Features, seed: int, few: int) -> Iterator[Features]:
     """Normal clips made strange: in each, a stretch of frames comes from a clip of a sibling (another id of its type).
 
     With every share of SHARES once, from the whole clip to a hundredth of it: a sibling's whole clip is often told from
-    the machine's own by any score, and then shows none to be better. Frames that are few (up to 16) do not follow in
+    the machine's own by any score, and then shows none to be better. Frames that are few (up to `few`) do not follow in
     time, and a stretch of them is no sound: there the clip is replaced whole. Without a sibling, any other machine will
     do; with one machine there are no stand-ins. That scores which are good at this are good at anomalies is an
     assumption; it stands in for the knowledge of anomalies that nobody has beforehand.
@@ -59,7 +58,7 @@ def stand_ins(normal: Features, seed: int) -> Iterator[Features]:
         return
     draw = np.random.default_rng(seed)
     whole = SHARES[:1] * len(SHARES)  # as many draws, to be as sure
-    for share in SHARES if np.diff(normal.starts).max() > FEW_FRAMES else whole:
+    for share in SHARES if np.diff(normal.starts).max() > few else whole:
         made = Features(normal.values.copy(), normal.starts, normal.clips, normal.parameters)
         for i, name in enumerate(names):
             clip, other = made.clip(i), normal.clip(draw.choice(partners[name]))

@@ -10,11 +10,11 @@ import numpy as np
 
 from humwatch.detectors.base import WEIGHT_BYTES, BaseDetector, FitContext, Rules
 from humwatch.detectors.reconstruction.pooling import pool
-from humwatch.features.base import BaseFeature
 from humwatch.features.store import Features
 
 if TYPE_CHECKING:
     from humwatch.detectors.reconstruction.network import WindowNetwork
+    from humwatch.features.base import BaseFeature
 
 BATCH_SIZE: Rules = {"default": 512, "description": "Windows per step.", "minimum": 1, "maximum": 1_000_000}
 WINDOW: Rules = {"default": 5, "description": "Frames per window.", "minimum": 1, "maximum": 10_000}
@@ -89,7 +89,7 @@ class ReconstructionDetector(BaseDetector):
 
     @classmethod
     def problems(
-        cls, parameters: Mapping[str, Any], feature: BaseFeature, frames: int | None
+        cls, parameters: Mapping[str, Any], feature: "BaseFeature", frames: int | None
     ) -> Iterator[tuple[str, str]]:
         low, high, window = parameters["clip_low"], parameters["clip_high"], parameters["window"]
         if parameters["transform"] == "decibel" and low >= high:
