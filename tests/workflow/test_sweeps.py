@@ -6,7 +6,7 @@ import pytest
 import yaml
 from conftest import ROOT, tiny_config
 from sklearn.metrics import roc_auc_score
-from test_vae import toy_features
+from toy import toy_features
 
 from humwatch.detectors import pseudo_anomalies
 from humwatch.errors import InputError

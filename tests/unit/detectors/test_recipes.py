@@ -5,7 +5,8 @@ import types
 import numpy as np
 import pytest
 import torch
-from test_vae import SMALL, fitted, toy_features
+from test_vae import fitted
+from toy import SMALL, toy_features
 
 from humwatch.detectors import base, gradient_descent
 from humwatch.detectors.gradient_descent import RECENT, Optimizer, generator_for

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from test_vae import toy_features
+from toy import toy_features
 
 from humwatch.detectors import autoencoder, base, idnn, vae
 from humwatch.detectors.networks.autoencoder import Autoencoder
