@@ -69,4 +69,4 @@ rule tables:
     shell:
         "python {input.code[0]:q} --log={log:q} --definition={params.definition:q} --scopes={params.scopes:q}"
         " --schema={input.schema:q} --results={params.results:q} {params.references:q} {params.bootstrap:q}"
-        " --false-alarm-rate={params.rate} --machine-types={params.machine_types:q} --out={params.out:q}"
+        " --false-alarm-rate={params.rate:q} --machine-types={params.machine_types:q} --out={params.out:q}"

@@ -25,7 +25,7 @@ from humwatch import __version__, parquet
 from humwatch.detectors import base, models
 from humwatch.detectors.pseudo_anomalies import cut_paste
 from humwatch.errors import InputError
-from humwatch.evaluation.decisions import HELD_OUT, OWN, STOPPING, cross_conformal, described
+from humwatch.evaluation.calibration_clips import HELD_OUT, OWN, STOPPING, cross_conformal, described
 from humwatch.evaluation.scoring import score_table
 from humwatch.features import store
 from humwatch.features.held_out import split_validation

@@ -1,12 +1,6 @@
-"""Decisions instead of scores: which normal clips thresholds are taken from, and what the thresholds are worth on test clips.
+"""Decisions instead of scores: the thresholds of trials, and what they are worth on test clips."""
 
-Calibration scores are written by each training into `calibration.parquet`: a row per clip with its scores, `method`, and
-`session` where the configuration says what names sessions. Labels meet thresholds in `decisions_table` alone.
-"""
-
-import hashlib
 import math
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,65 +9,13 @@ import numpy as np
 import pandas as pd
 
 from humwatch import parquet
-from humwatch.detectors.base import BaseDetector, FitContext
 from humwatch.evaluation.calibration import MACHINE, rows_by
 from humwatch.evaluation.thresholds import Calibration, calibration_for, clopper_pearson
-from humwatch.features.store import Features
 from humwatch.study.trials import Trial
 
-FOLDS = 5
-# How the clips of a calibration stand to the detector.
-OWN = "calibration clips"  # heard for nothing else
-CROSS = f"cross-conformal, {FOLDS} folds"  # training clips, scored by detectors fitted without them
-HELD_OUT = "held-out clips"  # which the choice among trials has seen as well
-STOPPING = "held-out clips, which ended the training"
 COLUMNS = ["trial", "epochs", "score", "machine_type", "machine_id", "domain", "heard", "threshold", "promised_rate"]
 COLUMNS += ["calibration_clips", "method", "extrapolated", "n_normal", "n_anomaly", "false_alarm_rate"]
 COLUMNS += ["false_alarm_rate_low", "false_alarm_rate_high", "recall", "precision", "f1", "kept"]
-
-
-def cross_conformal(
-    detector: BaseDetector, train: Features, validation: Features, context: FitContext, session: str | None = None
-) -> pd.DataFrame | None:
-    """The calibration table of the clips that a detector was fitted on, scored by copies of it that were fitted without them.
-
-    Folds consist of whole sessions. None where fitting takes too long.
-    """
-    dealt = folds(sessions(train.clips, session), train.clips)
-    scores = detector.out_of_fold(train, validation, dealt, context)
-    if scores is None:
-        return None
-    table = pd.concat([train.clips, pd.DataFrame(scores)], axis=1)
-    return described(table[~np.isnan(scores["score"])].reset_index(drop=True), CROSS, session)
-
-
-def described(table: pd.DataFrame, method: str, session: str | None) -> pd.DataFrame:
-    """A score table with the columns `method` and, where something names sessions, `session`."""
-    table = table.assign(method=method)
-    return table if session is None or table.empty else table.assign(session=sessions(table, session))
-
-
-def sessions(clips: pd.DataFrame, pattern: str | None) -> list[str]:
-    """The session of each clip: the pattern's first group, or all that it finds; a clip where it finds nothing is its own."""
-    names = clips["clip"].astype(str)
-    if pattern is None:
-        return list(names)
-    texts = names if "attributes" not in clips else names + " " + clips["attributes"].fillna("").astype(str)
-    matches = [re.search(pattern, text) for text in texts]
-    return [
-        name if match is None else match[1] if match.re.groups else match[0]
-        for name, match in zip(names, matches, strict=True)
-    ]
-
-
-def folds(session: list[str], clips: pd.DataFrame) -> np.ndarray:
-    """A number below FOLDS for each clip, (clips,): each machine's sessions, in the order of their names' hashes, dealt out."""
-    found = np.zeros(len(clips), int)
-    for rows in rows_by(clips, MACHINE).values():
-        named = sorted({session[row] for row in rows}, key=lambda name: hashlib.sha256(name.encode()).digest())
-        fold = {name: i % FOLDS for i, name in enumerate(named)}
-        found[rows] = [fold[session[row]] for row in rows]
-    return found
 
 
 def calibrations(tables: Iterable[pd.DataFrame], score: str, rate: float) -> dict[tuple[str, str], Calibration]:

@@ -25,7 +25,7 @@ from humwatch.study.study import Study
 from humwatch.study.trials import Trial
 
 # Measured on one core of an AMD EPYC server with torch 2.13 (docs/cluster.md says how), as CPU time and peak memory.
-STAGE_MB = {"train": 600, "score": 550, "features": 400}  # peak memory of a stage's process; a training's frames apart
+STAGE_MB = {"train": 600, "score": 550, "features": 250}  # peak memory of a stage's process; a training's frames apart
 SNAKEMAKE_MB = 300  # the two Snakemakes, one in the other, that a cluster job runs in
 HELD = 1.2  # what a training holds of its clips, over the size of their frames: these, and numbers of windows
 START_SECONDS = 3.0  # Python, the libraries, the first batch

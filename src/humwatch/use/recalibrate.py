@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from humwatch.errors import InputError
-from humwatch.evaluation.decisions import sessions
+from humwatch.evaluation.calibration_clips import sessions
 from humwatch.progress import Progress
 from humwatch.use import explain, pack, rows
 from humwatch.use.detector import Detector, Machine

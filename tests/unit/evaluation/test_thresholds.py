@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from humwatch.evaluation.decisions import calibrations, folds, sessions
+from humwatch.evaluation.calibration_clips import folds, sessions
+from humwatch.evaluation.decisions import calibrations
 from humwatch.evaluation.thresholds import Calibration, calibration_for, clips_needed, clopper_pearson
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from humwatch.errors import InputError
-from humwatch.features.logmel import mel_filters
+from humwatch.features.mel import mel_filters
 
 
 class STgramMFN(nn.Module):
