@@ -14,7 +14,7 @@ gc.set_threshold(1_000_000)
 ROOT = Path(os.path.relpath(workflow.basedir))
 sys.path.insert(0, str(ROOT / "src"))
 
-from humwatch import datasets, files
+from humwatch import files
 from humwatch.datasets import listing
 from humwatch.errors import InputError
 from humwatch.slugs import slug

@@ -19,6 +19,9 @@ AUGMENTATIONS = [
 MASKS = config["augmentations"][AUGMENTATIONS[0]] if AUGMENTATIONS else {}
 
 
+GENERATED = ["--generated"] if study.source.is_generated else []
+
+
 rule figures:
     """Draw every sweep, and the chosen trial in detail."""
     input:
@@ -67,7 +70,7 @@ rule figures:
         results=lambda w, input: str(Path(input.clips).parent),
         sweeps=lambda w: as_json([*study.sweeps]),
         augmentation=lambda w: as_json(MASKS),
-        generated=["--generated"] if dataset["source"] == "demo" else [],
+        generated=GENERATED,
         out=lambda w, output: str(Path(output.sweeps).parent),
     shell:
         "python {input.code[0]:q} --log={log:q} --title=figures --results={params.results:q} --sweeps={params.sweeps:q}"
@@ -99,7 +102,8 @@ rule report:
             p for p in input.tables if Path(p).stem in ("auc", "summary", "selected", "comparison")
         ],
         recordings=lambda w: study.folder,
+        generated=GENERATED,
         config=lambda w: as_json(config),
     shell:
         "python {input.code[0]:q} --log={log:q} --title=report --results={params.results:q} --sweeps={params.sweeps:q}"
-        " --tables {params.tables:q} --recordings={params.recordings:q} --config={params.config:q} --out={output:q}"
+        " --tables {params.tables:q} --recordings={params.recordings:q} {params.generated:q} --config={params.config:q} --out={output:q}"

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from humwatch.datasets.clip_name import CLIP_COLUMNS, ClipName
 from humwatch.datasets.clips import frame_of
-from humwatch.datasets.directory import ClipName
 from humwatch.errors import InputError
 from humwatch.features import store
 
@@ -41,7 +41,7 @@ def copy(path: Path, clips: pd.DataFrame, out: Path) -> None:
     if missing := sorted(set(ours.index) - set(theirs.index)):
         raise InputError(f"{path} has no features of {_some(missing)}: add them or remove the clips")
     ours = ours.loc[[clip for clip in theirs.index if clip in ours.index]]
-    for column in store.CLIP_COLUMNS[1:]:
+    for column in CLIP_COLUMNS[1:]:
         said = theirs.loc[ours.index, column]
         other = (said != ours[column]).fillna(False) & said.notna() & ours[column].notna()
         if other.any():
@@ -57,7 +57,7 @@ def copy(path: Path, clips: pd.DataFrame, out: Path) -> None:
 
 def _clips(path: Path) -> pd.DataFrame:
     store.foreign(path)  # refuses another schema with a sentence
-    theirs = pq.read_table(path, columns=store.CLIP_COLUMNS).to_pandas().set_index("clip")
+    theirs = pq.read_table(path, columns=CLIP_COLUMNS).to_pandas().set_index("clip")
     theirs["label"] = theirs["label"].astype("Int8")
     return theirs
 

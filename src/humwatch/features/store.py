@@ -20,12 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from humwatch import parquet
+from humwatch.datasets.clip_name import CLIP_COLUMNS, OPTIONAL_COLUMNS  # the latter only in files whose clips have them
 from humwatch.errors import InputError, damaged
 from humwatch.files import replacing
 
 ROWS_PER_GROUP = 64
-CLIP_COLUMNS = ["clip", "machine_type", "machine_id", "split", "label"]
-OPTIONAL_COLUMNS = ["domain", "attributes"]  # of DCASE 2021 to 2025; only in files whose clips have them
 METADATA_KEY = b"humwatch"
 MAPPED_ABOVE = 8_000_000_000  # bytes of frames; more are mapped from a temporary file, not held in memory
 

@@ -15,6 +15,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from humwatch.datasets import source as sources
 from humwatch.detectors import base
 from humwatch.errors import InputError, shown
 from humwatch.features.base import make
@@ -27,7 +28,6 @@ Schema = dict[str, Any]
 SCHEMA = Path(__file__).with_name("config.schema.yaml")
 SCHEMA_NAME = "src/humwatch/study/config.schema.yaml"  # as a developer knows it
 MOST_GB = 64  # of memory for one job
-SOURCES_OF_TEN_SECONDS = ("demo", "dcase2020")  # whose clips are known: at 16 kHz, ten seconds or a little more
 
 UNREADABLE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
@@ -88,9 +88,7 @@ def described(schema: Schema) -> str:
 
 def known_clips(dataset: Mapping[str, Any]) -> tuple[int | None, float | None]:
     """Sample rate in Hz and seconds of the clips, where a validated `dataset` section tells; else None."""
-    if dataset["source"] in SOURCES_OF_TEN_SECONDS:
-        return sizes.SAMPLE_RATE, sizes.SECONDS
-    return dataset["sample_rate"], None
+    return sources.of(dataset).known_clips()
 
 
 # Checking

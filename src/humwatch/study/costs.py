@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from humwatch.datasets.source import SAMPLE_RATE, SECONDS  # of clips of which nothing is known yet
 from humwatch.features.base import make
 
-SAMPLE_RATE, SECONDS = 16000, 10  # of clips of which nothing is known yet
 CLIPS_AT_ONCE = 64  # a row group of the feature store
 
 

@@ -6,14 +6,12 @@ The figures come from the throughput table at the top of this file; downloads an
 are not counted.
 """
 
-import argparse
 import heapq
 import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,9 +20,7 @@ from humwatch.detectors.base import detector_class
 from humwatch.errors import InputError
 from humwatch.features.base import feature_class
 from humwatch.features.store import MAPPED_ABOVE
-from humwatch.study.config import read_schema, validate
 from humwatch.study.costs import frame_shape
-from humwatch.study.reading import read
 from humwatch.study.study import Study
 from humwatch.study.trials import Trial
 
@@ -47,29 +43,6 @@ CUDA_MB = 2500  # what CUDA takes of the host's memory
 
 SHORT_SECONDS = 300  # trainings shorter than this share a cluster job
 SHARING = 4
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--configfile",
-        type=Path,
-        nargs="+",
-        default=[Path("config/config.yaml")],
-        help="later files override earlier ones; default: config/config.yaml",
-    )
-    parser.add_argument("--gpus", type=int, nargs="+", default=[1, 8, 64], help="numbers of GPUs, default: 1 8 64")
-
-
-def main(args: argparse.Namespace) -> None:
-    schema = read_schema()
-    config = validate(read(args.configfile), schema)
-    if min(args.gpus) < 1:
-        raise InputError(f"--gpus is {min(args.gpus)}, it must be at least 1: without GPUs, see the CPU core hours")
-    plan = Plan(Study(config, schema))
-    name = config["dataset"]["name"]
-    print(f"{name}: {len(plan.trials)} trials, {sum(plan.study.clips.values())} clips\n")
-    print(plan.table().to_string(index=False), end="\n\n")
-    print(pd.DataFrame([plan.on(gpus) for gpus in args.gpus]).to_string(index=False))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from humwatch.datasets import source as sources
 from humwatch.detectors import base as detectors
 from humwatch.detectors.base import BaseDetector
 from humwatch.features import base as features
@@ -23,6 +24,7 @@ LONGEST = 122  # letters of a line, its indentation apart
 
 # What stands in each part. A new part is a line here, and its two comments in the file.
 PARTS: dict[str, Callable[[], Schema]] = {
+    "dataset": sources.schemas,
     "features": lambda: {"features": features.schemas()},
     "detectors": lambda: {
         "detectors": {name: of_detector(detectors.detector_class(name)) for name in detectors.names()}

@@ -11,8 +11,8 @@ import scipy.stats
 import soundfile
 from conftest import write_recordings
 
-from humwatch import datasets
 from humwatch.datasets import clips
+from humwatch.datasets import source as sources
 from humwatch.errors import InputError
 from humwatch.features import store
 from humwatch.features.extract import extract
@@ -144,7 +144,7 @@ def test_parameters_that_do_not_go_together(parameters, sentence):
 
 def stored(folder, feature):
     """The features of a folder's training clips, written and read again, and their clip table."""
-    names = datasets.recordings({"source": "directory"}, folder)["slider", "train"]
+    names = sources.of({"source": "directory"}).recordings(folder)["slider", "train"]
     table = clips.table(folder, names, None)
     extract(folder, table, feature, 0, folder / "features.parquet", Progress("clips", len(table)))
     features = store.read([folder / "features.parquet"])
