@@ -85,7 +85,7 @@ rule report:
         figures=rules.figures.output.listed,
         features=DETAIL_FEATURES,
         code=code("report", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
-        template=[str(ROOT / "src/humwatch/report/templates" / name) for name in ("style.css", "script.js")],
+        templates=sorted(str(path) for path in (ROOT / "src/humwatch/report/templates").iterdir()),
     output:
         report(
             "results/{dataset}/report.html",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from humwatch import parquet
-from humwatch.detectors import models
+from humwatch.detectors import base, models
+from humwatch.detectors.base import BaseDetector
 from humwatch.errors import InputError, damaged
 from humwatch.features import store
 from humwatch.features.logmel import LogMel
@@ -54,6 +55,10 @@ class Results:
         """Folder of the model that scores this machine id."""
         models = self._models(row)
         return Path(self.layout.model(*models.get(machine_id, next(iter(models.values())))))
+
+    def detector(self, row: pd.Series, machine_id: str) -> BaseDetector:
+        """The model that scores this machine id, loaded."""
+        return _load(self.model(row, machine_id))
 
     def scores(self, row: pd.Series) -> pd.DataFrame:
         """The test clips of the row's machine type; column `score` is the one that the trial names."""
@@ -111,6 +116,9 @@ class Results:
         clips = self.clips[self.clips["machine_type"] == row["machine_type"]]
         ids = clips.groupby("machine_id")["split"].nunique()
         return {i: (Scope(row["machine_type"], i).name, *end) for i in sorted(ids[ids == 2].index)}
+
+
+_load = lru_cache(base.load)  # the machine ids of one type may share a model
 
 
 def chosen(sweep: pd.DataFrame) -> pd.DataFrame:

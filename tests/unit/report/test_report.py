@@ -16,8 +16,11 @@ from conftest import ROOT
 from PIL import Image
 from test_figures import scores_table, sweep_table
 
-from humwatch.report import figures
-from humwatch.report.page import Clip, Machine, Report, Study, inline_svg, mp3, pick, render
+from humwatch.report.content import Clip, Machine, Report, Study, pick
+from humwatch.report.figures import style
+from humwatch.report.figures.sweeps import sweep_figure
+from humwatch.report.listen import mp3
+from humwatch.report.page import inline_svg, render
 from humwatch.report.results import Scale
 
 RATE, HOP, SECONDS = 16000, 0.05, 2.0
@@ -94,7 +97,7 @@ def report(machines: list[Machine], **kwargs) -> Report:
         criterion="val_loss", reference=""
     )
     svg = io.StringIO()
-    figures.sweep_figure(table, "rates").savefig(svg, format="svg")
+    sweep_figure(table, "rates").savefig(svg, format="svg")
     drawn = {"AUC of the sweep rates": svg.getvalue()}
     made = Report(
         title="tiny",
@@ -271,10 +274,10 @@ def test_picked_clips():
 
 def test_figures_take_the_colours_of_the_page():
     svg = io.StringIO()
-    figures.sweep_figure(sweep_table(seed=[0, 1]), "seeds").savefig(svg, format="svg")
+    sweep_figure(sweep_table(seed=[0, 1]), "seeds").savefig(svg, format="svg")
     inlined = inline_svg(svg.getvalue(), "one", "AUC & seeds")
     assert 'aria-label="AUC &amp; seeds"' in inlined
-    assert figures.INK not in inlined and "var(--ink)" in inlined
+    assert style.INK not in inlined and "var(--ink)" in inlined
     assert set(re.findall(r'(?:href="|url\()#([\w-]+)', inlined)) <= set(re.findall(r'\bid="([^"]+)"', inlined))
 
 
