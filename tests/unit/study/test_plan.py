@@ -131,7 +131,8 @@ def test_profile_paths():
     assert Path(ROOT, "slurm").resolve() == ROOT / "profiles/slurm"
     for profile in ("slurm", "gpu", "kubernetes"):
         settings = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
-        assert "executor" in settings or profile == "gpu"
+        assert ("executor" in settings) == (profile != "gpu")
+        assert profile != "gpu" or settings["resources"]["gpu"] >= 1
     assert (
         not {"executor", "cores", "jobs"} & yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text()).keys()
     )
