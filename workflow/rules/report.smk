@@ -1,18 +1,14 @@
 report: "../report/workflow.rst"
 
 
-# The trial shown in detail is one of the first sweep's: which one, its table says when it is there.
-DETAIL = next(iter(study.sweeps.values()))
-DETAIL_DETECTORS = sorted(
-    {t.parameters["detector"] for t in DETAIL if "feature" in t.parameters}
-)  # ensembles have none
+# The trial shown in detail may be any of them: which one, the tables say when they are there.
+MODELS = [t.parameters for t in study.models.values() if "feature" in t.parameters]  # ensembles have none of their own
+DETAIL_DETECTORS = sorted({parameters["detector"] for parameters in MODELS})
 DETAIL_FEATURES = [
     layout.features(feature, slug(t), "test")
-    for feature in sorted({t.parameters["feature"] for t in DETAIL if "feature" in t.parameters})
+    for feature in sorted({parameters["feature"] for parameters in MODELS})
     for t in study.scored_types
 ]
-
-
 HEARD = [slug(t) for t in study.machine_types("train")]
 
 # Masks to draw: those of the first trial that has any, else the defaults.

@@ -1,4 +1,4 @@
-"""Draw the figures of a finished run: every sweep's, and those of the trial that the first sweep chose without labels."""
+"""Draw the figures of a finished run: every sweep's, and those of the trial chosen without labels among all."""
 
 from humwatch import cli  # first: from here on Ctrl-C is one line
 
@@ -34,9 +34,7 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = cli.parser(__doc__)
     parser.add_argument("--results", type=Path, required=True, help="results/<name>, with tables, scores and models")
-    parser.add_argument(
-        "--sweeps", required=True, help="JSON: names of the sweeps; the first one's choice is drawn in detail"
-    )
+    parser.add_argument("--sweeps", required=True, help="JSON: names of the sweeps")
     parser.add_argument("--augmentation", default="{}", help="JSON: SpecAugment settings of the masked clip")
     parser.add_argument("--generated", action="store_true", help="say in the figures that the recordings are generated")
     parser.add_argument("--out", type=Path, required=True, help="folder of the figures")

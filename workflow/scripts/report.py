@@ -12,11 +12,12 @@ from pathlib import Path
 import yaml
 
 from humwatch import __version__
+from humwatch.evaluation.selection import overall_choice
 from humwatch.files import replacing
 from humwatch.report import gather
 from humwatch.report.content import LIMIT_MB, Machine, Report, Study
 from humwatch.report.page import render
-from humwatch.report.results import Results, chosen, read_table
+from humwatch.report.results import Results, read_table
 from humwatch.report.words import words
 from humwatch.slugs import slug
 
@@ -32,10 +33,11 @@ def main(args: argparse.Namespace) -> None:
         shaped = read_table(results.folder / "tables" / "sweeps" / f"{name}_report.csv")
         svgs = gather.svgs(drawn, names, f"of the sweep {words(name)}")
         studies.append(Study(name, results.sweep(name), shaped, svgs))
-    first = chosen(studies[0].table)
+    sweeps = {study.name: study.table for study in studies}
+    chosen = overall_choice(sweeps.values())
     detail: dict[str, str] = {}
     machines: list[Machine] = []
-    for _, row in first.iterrows():
+    for _, row in chosen.iterrows():
         place = slug(row["machine_type"])
         names = {
             "ROC curves": f"trial/roc_{place}",
@@ -44,14 +46,14 @@ def main(args: argparse.Namespace) -> None:
             "Mel spectrograms": f"clips/spectrograms_{place}",
         }
         detail |= gather.svgs(drawn, names, f"of {row['machine_type']} clips")
-        machines += gather.machines(results, row, studies[0].table, args.recordings, args.clips_per_group)
+        machines += gather.machines(results, row, sweeps[row["sweep"]], args.recordings, args.clips_per_group)
     page = render(
         Report(
             title=args.results.name,
             generated=config["dataset"]["source"] == "demo",
             clips=results.clips,
             studies=studies,
-            chosen=first,
+            chosen=chosen,
             detail=detail,
             machines=machines,
             tables={path.stem: read_table(path) for path in args.tables},
@@ -71,9 +73,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--results", type=Path, required=True, help="results/<name>, with tables, figures, scores and models"
     )
-    parser.add_argument(
-        "--sweeps", required=True, help="JSON: names of the sweeps; the first one's choice is shown in detail"
-    )
+    parser.add_argument("--sweeps", required=True, help="JSON: names of the sweeps")
     parser.add_argument(
         "--tables", type=Path, nargs="+", required=True, help="CSV tables to show beside those of the sweeps"
     )

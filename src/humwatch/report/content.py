@@ -68,7 +68,7 @@ class Study:
 class Report:
     """All that the page shows.
 
-    studies: the first one's choice is the trial in detail. chosen: its row of the sweep's table, per machine type.
+    chosen: `selection.overall_choice` of the studies' tables: the trial in detail of each machine type.
     detail: figures of the chosen trial, as SVG, by title. tables: further tables by name. config: as YAML text.
     """
 

@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 
 from humwatch.detectors.reconstruction import specaugment
 from humwatch.detectors.reconstruction.specaugment import SpecAugment
+from humwatch.evaluation.selection import overall_choice
 from humwatch.report.figures.spectrograms import spectrogram_figure
 from humwatch.report.figures.sweeps import sweep_figure
 from humwatch.report.figures.training import training_figure
 from humwatch.report.figures.trial import embedding_figure, histogram_figure, roc_figure
-from humwatch.report.results import Results, chosen, feature_of, scale_of
-from humwatch.report.words import words
+from humwatch.report.results import Results, feature_of, scale_of
+from humwatch.report.words import trial_name
 from humwatch.slugs import slug
 
 FOLDERS = ["sweeps", "training", "trial", "clips"]
@@ -32,11 +33,10 @@ def figures_of(
         logs = [(row, results.log(row)) for _, row in table.iterrows()]
         if logs := [(row, log) for row, log in logs if len(log)]:
             yield f"training/{name}", training_figure(logs, name, footer)
-    first = next(iter(sweeps))
-    for _, row in chosen(sweeps[first]).iterrows():
+    for _, row in overall_choice(sweeps.values()).iterrows():
         machine_type, scores = row["machine_type"], results.scores(row)
         place, title = slug(machine_type), f"scores of the {machine_type} clips"
-        made_by = f"{footer} {row['trial']}, chosen without labels in the sweep {words(first)}.".strip()
+        made_by = f"{footer} {trial_name(row)}, chosen without labels from {row['chosen_from']} trials.".strip()
         yield f"trial/scores_{place}", histogram_figure(scores, f"Anomaly {title}", made_by)
         if scores["label"].nunique() == 2:
             yield f"trial/roc_{place}", roc_figure(scores, f"ROC: {title}", made_by)
@@ -44,7 +44,7 @@ def figures_of(
             title = f"What the detector makes of {machine_type} clips"
             yield f"trial/embedding_{place}", embedding_figure(panels, title, made_by)
         if np.isfinite(scores["score"]).any():
-            feature = feature_of(row, sweeps[first])
+            feature = feature_of(row, sweeps[row["sweep"]])
             yield f"clips/spectrograms_{place}", _spectrograms(results, machine_type, feature, scores, masks, footer)
 
 

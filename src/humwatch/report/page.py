@@ -11,17 +11,18 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
+from humwatch.evaluation.selection import all_trials
 from humwatch.report.content import Report, Study
 from humwatch.report.figures import style
 from humwatch.report.listen import listen
 from humwatch.report.table import Table, cell_text, table_of
 from humwatch.report.template import fill
-from humwatch.report.words import varied, words
+from humwatch.report.words import trial_name, varied, words
 
 LISTEN = Markup("<!-- the clips -->")
 CRITERIA = {
-    "val_loss": "the loss of",
-    "pseudo_auc": "how well the scores tell patched copies (pseudo-anomalies) from",
+    "val_loss": "the loss of held-out normal clips",
+    "pseudo_auc": "how well the scores tell held-out normal clips from patched copies of them (pseudo-anomalies)",
 }
 TABLES = {
     "selected": "What each study chose, and what the labels would have chosen",
@@ -48,12 +49,12 @@ def render(report: Report) -> str:
     """The whole page. Clips that would make it larger than `limit_mb` are left out, the least telling first, and counted."""
     before, after = _page(report).split(LISTEN)
     budget = int(report.limit_mb * 1e6) - len((before + after).encode()) - 20_000
-    return before + listen(report, budget) + after
+    return str(before + listen(report, budget) + after)
 
 
 def _page(report: Report) -> str:
-    trials = _all_trials(report)
-    diverged = [_trial_name(row) for _, row in trials[trials["diverged"].astype(bool)].iterrows()]
+    trials = all_trials(study.table for study in report.studies)
+    diverged = [trial_name(row) for _, row in trials[trials["diverged"].astype(bool)].iterrows()]
     sections = {"summary": "At a glance", "studies": "Studies", "chosen": "The chosen trial", "listen": "Listen"}
     sections |= {"tables": "Tables"} if report.tables else {}
     return fill(
@@ -63,10 +64,10 @@ def _page(report: Report) -> str:
         machines=len(report.clips[["machine_type", "machine_id"]].drop_duplicates()),
         machine_types=sorted(report.clips["machine_type"].unique()),
         measured=report.chosen["auc"].notna().any(),
-        numbers=_numbers(report, len(trials), len(diverged)),
+        numbers=_numbers(report, trials),
         diverged=diverged,
         studies=[_study(study) for study in report.studies],
-        chosen={row["machine_type"]: _trial_name(row) for _, row in report.chosen.iterrows()},
+        chosen=[_chosen(row) for _, row in report.chosen.iterrows()],
         detail=_inline(report.detail, "chosen"),
         listen=LISTEN,
         tables={
@@ -78,26 +79,37 @@ def _page(report: Report) -> str:
     )
 
 
-def _numbers(report: Report, trials: int, diverged: int) -> list[tuple[str, str, str]]:
+def _numbers(report: Report, trials: pd.DataFrame) -> list[tuple[str, str, str]]:
     """What the summary says first: (name, value, note)."""
     numbers = []
     chosen = report.chosen[report.chosen["auc"].notna()]
     if len(chosen):
-        mean, row = chosen["auc"].mean(), chosen.iloc[0]
-        spread = f"95 % interval {row['auc_low']:.3f} to {row['auc_high']:.3f}; " if len(chosen) == 1 else ""
-        numbers.append(("AUC of the chosen trial", f"{mean:.3f}", f"{spread}pAUC {chosen['pauc'].mean():.3f}"))
-        first = report.studies[0].table
-        best = first[first["best_by_labels"].astype(bool)].drop_duplicates("machine_type")["auc"].mean()
-        if np.isfinite(best):
-            price, note = f"{max(best - mean, 0):.3f}", f"the best trial by test labels: {best:.3f}"
-            numbers.append(("Price of choosing without labels", price, note))
-    numbers.append(("Trials", str(trials), f"{diverged} diverged" if diverged else "all finished"))
+        mean = chosen["auc"].mean()
+        spread = f"mean over {len(chosen)} machine types" if len(chosen) > 1 else _interval(chosen.iloc[0])
+        by = " or ".join(words(column) for column in chosen["criterion"].unique())
+        told = f"{spread}; pAUC {chosen['pauc'].mean():.3f}; chosen from {chosen['chosen_from'].max():,} trials by {by}"
+        numbers.append(("AUC of the chosen trial", f"{mean:.3f}", told))
+        best = trials[trials["machine_type"].isin(chosen["machine_type"])].groupby("machine_type")["auc"].max().mean()
+        price, note = f"{best - mean:.3f}", f"the best trial by test labels: {best:.3f}"
+        numbers.append(("Price of choosing without labels", price, note))
+    diverged = int(trials["diverged"].astype(bool).sum())
+    numbers.append(("Trials", str(len(trials)), f"{diverged} diverged" if diverged else "all finished"))
     tested = report.clips["split"] == "test"
     labels = report.clips.loc[tested, "label"].astype("Int8")
     counts = {"anomalies": labels.eq(1), "normal": labels.eq(0), "unlabelled": labels.isna()}
     told = ", ".join(f"{int(those.sum())} {kind}" for kind, those in counts.items() if those.any()) or "none"
     numbers.append(("Clips", f"{len(tested):,}", f"{int((~tested).sum()):,} to train on; tested: {told}"))
     return numbers
+
+
+def _chosen(row: pd.Series) -> dict[str, Any]:
+    measured = f"AUC {row['auc']:.3f}, {_interval(row)}" if np.isfinite(row["auc"]) else ""
+    known = {"machine_type": row["machine_type"], "trial": trial_name(row), "chosen_from": row["chosen_from"]}
+    return known | {"measured": measured, "criterion": CRITERIA[row["criterion"]]}
+
+
+def _interval(row: pd.Series) -> str:
+    return f"95 % interval {row['auc_low']:.3f} to {row['auc_high']:.3f}"
 
 
 def _study(study: Study) -> dict[str, Any]:
@@ -174,18 +186,6 @@ def inline_svg(svg: str, prefix: str, title: str) -> Markup:
     svg = re.sub(r' (?:xmlns(?::xlink)?|version)="[^"]*"', "", svg)
     svg = svg.replace("xlink:href", "href")
     return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1))
-
-
-def _all_trials(report: Report) -> pd.DataFrame:
-    """A row per trial and machine type; a trial that several sweeps share counts once."""
-    tables = [study.table for study in report.studies]
-    keys = ["trial", "machine_type", "score", *(["epochs"] if any("epochs" in t for t in tables) else [])]
-    return pd.concat(tables, ignore_index=True).drop_duplicates(keys)
-
-
-def _trial_name(row: pd.Series) -> str:
-    epochs = row.get("epochs")
-    return row["trial"] if epochs is None or pd.isna(epochs) else f"{row['trial']}, {int(epochs)} epochs"
 
 
 def _point(rows: pd.DataFrame, table: pd.DataFrame) -> str:

@@ -121,13 +121,8 @@ class Results:
 _load = lru_cache(base.load)  # the machine ids of one type may share a model
 
 
-def chosen(sweep: pd.DataFrame) -> pd.DataFrame:
-    """The trials that the sweep chose without labels, one row per machine type; those that diverged are never chosen."""
-    return sweep[sweep["selected"].astype(bool) & ~sweep["diverged"].astype(bool)].drop_duplicates("machine_type")
-
-
 def feature_of(row: pd.Series, sweep: pd.DataFrame) -> str:
-    """The feature that a trial hears; of an ensemble, which has none of its own, the first that its sweep's trials hear."""
+    """A trial's feature; of an ensemble, which has none of its own, the first of its members', which are in its sweep."""
     return row["feature"] if isinstance(row["feature"], str) else sweep["feature"].dropna().iloc[0]
 
 

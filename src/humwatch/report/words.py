@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-MEASURES = {"auc", "auc_low", "auc_high", "pauc", "pauc_low", "pauc_high", "selected", "best_by_labels", "diverged",
-            "val_loss", "pseudo_auc", "seconds_per_epoch", "n_normal", "n_anomaly", "note"}  # fmt: skip
-NOT_PARAMETERS = MEASURES | {"sweep", "trial", "machine_type", "criterion", "reference", "source"}
+from humwatch.evaluation.selection import NOT_PARAMETERS
+
 WORDS = {
     "auc": "AUC",
     "pauc": "pAUC",
@@ -39,6 +38,14 @@ def varied(table: pd.DataFrame) -> list[str]:
             continue
         found.append(name)
     return found
+
+
+def trial_name(row: pd.Series) -> str:
+    """A trial's name and, where its detector has epochs, the number at which it is read."""
+    epochs = row.get("epochs", 0)
+    return (
+        row["trial"] if pd.isna(epochs) or epochs == 0 else f"{row['trial']}, {int(epochs)} epoch{'s'[: epochs != 1]}"
+    )
 
 
 def value_text(value: Any) -> str:
