@@ -1,15 +1,22 @@
 report: "../report/workflow.rst"
 
 
-# The trial shown in detail may be any of them: which one, the tables say when they are there.
-MODELS = [t.parameters for t in study.models.values() if "feature" in t.parameters]  # ensembles have none of their own
-DETAIL_DETECTORS = sorted({parameters["detector"] for parameters in MODELS})
-DETAIL_FEATURES = [
-    layout.features(feature, slug(t), "test")
-    for feature in sorted({parameters["feature"] for parameters in MODELS})
-    for t in study.scored_types
-]
-HEARD = [slug(t) for t in study.machine_types("train")]
+# The trial shown in detail may be any: which one, the tables say when they are there. Ensembles have no model of their own.
+DETAIL = [t.parameters for t in study.models.values() if "feature" in t.parameters]
+DETAIL_DETECTORS = sorted({parameters["detector"] for parameters in DETAIL})
+
+
+def detail_features(split):
+    """Features of the machine types that some model is tested on."""
+    found = {
+        layout.features(feature, slug(machine_type), split)
+        for feature, kind in {(parameters["feature"], parameters["scope"]) for parameters in DETAIL}
+        for scope in study.tested_scopes[kind]
+        for machine_type in study.machine_types(split)
+        if scope.hears(machine_type)
+    }
+    return sorted(found)
+
 
 # Masks to draw: those of the first trial that has any, else the defaults.
 AUGMENTATIONS = [
@@ -23,8 +30,8 @@ rule figures:
     input:
         clips="results/{dataset}/clips.parquet",
         tables=rules.tables.output,  # made of every score and log: naming those here as well would slow large plans down
-        features=DETAIL_FEATURES,
-        trained=[str(Path(path).with_name("train.parquet")) for path in DETAIL_FEATURES if path.split("/")[-2] in HEARD],
+        features=detail_features("test"),
+        trained=detail_features("train"),
         code=code("figures", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
     output:
         listed="results/{dataset}/figures/figures.txt",
@@ -79,7 +86,7 @@ rule report:
         clips="results/{dataset}/clips.parquet",
         tables=rules.tables.output,
         figures=rules.figures.output.listed,
-        features=DETAIL_FEATURES,
+        features=detail_features("test"),
         code=code("report", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
         templates=sorted(str(path) for path in (ROOT / "src/humwatch/report/templates").iterdir()),
     output:

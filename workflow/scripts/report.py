@@ -1,4 +1,4 @@
-"""Write report.html: one page with tables, figures and the sounds worth a listen, that opens without a network."""
+"""Write report.html: one page with tables, figures and clips to listen to, that opens without a network."""
 
 from humwatch import cli  # first: from here on Ctrl-C is one line
 
@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> None:
         names = {
             "ROC curves": f"trial/roc_{place}",
             "Histograms of anomaly scores": f"trial/scores_{place}",
-            "Embedded": f"trial/embedding_{place}",
+            "Embeddings": f"trial/embedding_{place}",
             "Mel spectrograms": f"clips/spectrograms_{place}",
         }
         detail |= gather.svgs(drawn, names, f"of {row['machine_type']} clips")

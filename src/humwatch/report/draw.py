@@ -41,7 +41,7 @@ def figures_of(
         if scores["label"].nunique() == 2:
             yield f"trial/roc_{place}", roc_figure(scores, f"ROC: {title}", made_by)
         if panels := [*_embeddings(results, row, scores)]:
-            title = f"What the detector makes of {machine_type} clips"
+            title = f"Embeddings of the {machine_type} clips"
             yield f"trial/embedding_{place}", embedding_figure(panels, title, made_by)
         if np.isfinite(scores["score"]).any():
             feature = feature_of(row, sweeps[row["sweep"]])

@@ -25,10 +25,10 @@ CRITERIA = {
     "pseudo_auc": "how well the scores tell held-out normal clips from patched copies of them (pseudo-anomalies)",
 }
 TABLES = {
-    "selected": "What each study chose, and what the labels would have chosen",
-    "summary": "Every configuration, over its seeds",
+    "selected": "What each sweep chose without labels, and what the labels would have chosen",
+    "summary": "Every configuration, mean over its seeds",
     "auc": "Every trial and machine id",
-    "comparison": "Beside published figures",
+    "comparison": "Beside published results",
 }
 # Colours of the figures that follow the page's light or dark theme.
 THEME = {
@@ -55,7 +55,7 @@ def render(report: Report) -> str:
 def _page(report: Report) -> str:
     trials = all_trials(study.table for study in report.studies)
     diverged = [trial_name(row) for _, row in trials[trials["diverged"].astype(bool)].iterrows()]
-    sections = {"summary": "At a glance", "studies": "Studies", "chosen": "The chosen trial", "listen": "Listen"}
+    sections = {"summary": "At a glance", "studies": "Sweeps", "chosen": "The chosen trial", "listen": "Listen"}
     sections |= {"tables": "Tables"} if report.tables else {}
     return fill(
         "page.html",

@@ -10,6 +10,7 @@ from humwatch.evaluation.selection import NOT_PARAMETERS
 WORDS = {
     "auc": "AUC",
     "pauc": "pAUC",
+    "heard": "seen in training",
     "kl_weight": "KL weight",
     "n_normal": "normal clips",
     "n_anomaly": "anomalies",

@@ -34,7 +34,7 @@ def roc_figure(scores: pd.DataFrame, title: str, footer: str = "") -> Figure:
             text = f"id {machine_id}: AUC {auc(labels, values):.3f}, pAUC {pauc(labels, values):.3f}"
             line = ["-", (0, (5, 1.5)), (0, (1, 1))][n // len(CATEGORIES) % 3]
             axes.plot(false_alarms, hits, color=CATEGORIES[n % len(CATEGORIES)], lw=1.5, ls=line, label=text)
-        axes.text(MAX_FPR + 0.015, 0.99, "← pAUC region", va="top", color=MUTED, fontsize=7)
+        axes.text(MAX_FPR + 0.015, 0.01, "← pAUC region", va="bottom", color=MUTED, fontsize=7)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="normal clips called anomalous (false-alarm rate)")
         axes.set(ylabel="anomalies found (hit rate)", aspect="equal")
         axes.legend(loc="lower right")
@@ -66,6 +66,8 @@ def histogram_figure(scores: pd.DataFrame, title: str, footer: str = "") -> Figu
             axes.yaxis.get_major_locator().set_params(integer=True, nbins=3)
             if skewed:
                 axes.set_xscale("log")
+            else:
+                axes.xaxis.get_major_locator().set_params(nbins=5)  # long numbers would touch
             axes.label_outer()
         np.atleast_1d(panels)[-1].set_xlabel("anomaly score")
         figure.supylabel("clips", fontsize=8)
@@ -73,7 +75,7 @@ def histogram_figure(scores: pd.DataFrame, title: str, footer: str = "") -> Figu
 
 
 def embedding_figure(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], title: str, footer: str = "") -> Figure:
-    """What a detector makes of clips before it scores them, in two dimensions: a panel for each machine id.
+    """Embeddings of clips (what a detector scores), in two dimensions: a panel for each machine id.
 
     panels: (machine id, embeddings (clips, size), kind (clips,): "training", "normal", "anomaly" or "no label"). Each panel
     has its own axes: the two principal components of all its clips.
