@@ -71,20 +71,6 @@ def test_bad_sweeps(sections, sentence):
     assert sentence in str(error.value)
 
 
-def test_schema_agrees_with_the_detectors():
-    """Names and defaults of the schema are those of the code."""
-    import dataclasses
-
-    from humwatch.detectors.base import detector_class
-
-    for name, parameters in SCHEMA["$defs"]["detectors"].items():
-        detector = detector_class(name)
-        ours = dataclasses.asdict(detector.Hyperparameters())
-        stated = {k: v["default"] for k, v in parameters.items() if k not in ("epochs", "score")}
-        assert stated == ours, name
-        assert parameters.get("score", {"default": detector.default_score})["default"] == detector.default_score, name
-
-
 def test_plan_of_the_default_study(finished, tmp_path):
     """Snakemake plans each trial of the demo's sweeps once, each milestone as its own job."""
     project = finished.copy(tmp_path / "project")

@@ -2,15 +2,16 @@ report: "../report/workflow.rst"
 
 
 # The trial shown in detail may be any: which one, the tables say when they are there. Ensembles have no model of their own.
-DETAIL = [t.parameters for t in study.models.values() if "feature" in t.parameters]
-DETAIL_DETECTORS = sorted({parameters["detector"] for parameters in DETAIL})
+DETAIL = [t.parameters for t in study.models.values() if not t.members]
+DETAIL_MODULES = sorted({f"detectors/{p['detector']}" for p in DETAIL})
+DETAIL_MODULES += sorted({f"features/{config['features'][p['feature']]['source']}" for p in DETAIL})
 
 
 def detail_features(split):
     """Features of the machine types that some model is tested on."""
     found = {
         layout.features(feature, slug(machine_type), split)
-        for feature, kind in {(parameters["feature"], parameters["scope"]) for parameters in DETAIL}
+        for feature, kind in {(p["feature"], p["scope"]) for p in DETAIL}
         for scope in study.tested_scopes[kind]
         for machine_type in study.machine_types(split)
         if scope.hears(machine_type)
@@ -25,6 +26,9 @@ AUGMENTATIONS = [
 MASKS = config["augmentations"][AUGMENTATIONS[0]] if AUGMENTATIONS else {}
 
 
+GENERATED = ["--generated"] if study.source.is_generated else []
+
+
 rule figures:
     """Draw every sweep, and the chosen trial in detail."""
     input:
@@ -32,7 +36,7 @@ rule figures:
         tables=rules.tables.output,  # made of every score and log: naming those here as well would slow large plans down
         features=detail_features("test"),
         trained=detail_features("train"),
-        code=code("figures", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
+        code=code("figures", *DETAIL_MODULES),
     output:
         listed="results/{dataset}/figures/figures.txt",
         sweeps=report(
@@ -73,7 +77,7 @@ rule figures:
         results=lambda w, input: str(Path(input.clips).parent),
         sweeps=lambda w: as_json([*study.sweeps]),
         augmentation=lambda w: as_json(MASKS),
-        generated=["--generated"] if dataset["source"] == "demo" else [],
+        generated=GENERATED,
         out=lambda w, output: str(Path(output.sweeps).parent),
     shell:
         "python {input.code[0]:q} --log={log:q} --title=figures --results={params.results:q} --sweeps={params.sweeps:q}"
@@ -87,7 +91,7 @@ rule report:
         tables=rules.tables.output,
         figures=rules.figures.output.listed,
         features=detail_features("test"),
-        code=code("report", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
+        code=code("report", *DETAIL_MODULES),
         templates=sorted(str(path) for path in (ROOT / "src/humwatch/report/templates").iterdir()),
     output:
         report(
@@ -105,7 +109,8 @@ rule report:
             p for p in input.tables if Path(p).stem in ("auc", "summary", "selected", "comparison")
         ],
         recordings=lambda w: study.folder,
+        generated=GENERATED,
         config=lambda w: as_json(config),
     shell:
         "python {input.code[0]:q} --log={log:q} --title=report --results={params.results:q} --sweeps={params.sweeps:q}"
-        " --tables {params.tables:q} --recordings={params.recordings:q} --config={params.config:q} --out={output:q}"
+        " --tables {params.tables:q} --recordings={params.recordings:q} {params.generated:q} --config={params.config:q} --out={output:q}"

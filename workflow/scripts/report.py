@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> None:
     page = render(
         Report(
             title=args.results.name,
-            generated=config["dataset"]["source"] == "demo",
+            generated=args.generated,
             clips=results.clips,
             studies=studies,
             chosen=chosen,
@@ -77,6 +77,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--tables", type=Path, nargs="+", required=True, help="CSV tables to show beside those of the sweeps"
     )
+    parser.add_argument("--generated", action="store_true", help="say in the report that the recordings are generated")
     parser.add_argument("--recordings", type=Path, required=True, help="folder that the clips' names start from")
     parser.add_argument("--config", required=True, help="JSON: the configuration that was run")
     parser.add_argument("--clips-per-group", type=int, default=3, help="clips of each kind per machine id")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from humwatch.report.results import Scale
+from humwatch.features.base import Scale
 
 LIMIT_MB = 15.0
 

@@ -89,7 +89,6 @@ def _window_errors(
     if not hasattr(detector, "window_errors"):
         return {}, 1
     seen = [frames[clip] for clip in clips["clip"]]
-    starts = np.concatenate([[0], np.cumsum([len(f) for f in seen])])
-    errors, per_clip = detector.window_errors(Features(np.concatenate(seen), starts, clips, parameters))
+    errors, per_clip = detector.window_errors(Features.of(seen, clips, parameters))
     each = np.split(errors, np.cumsum(per_clip)[:-1])
     return dict(zip(clips["clip"], each, strict=True)), detector.hyperparameters.window

@@ -18,13 +18,13 @@ from PIL import Image
 from test_figures import scores_table, sweep_table
 
 from humwatch.evaluation.selection import overall_choice
+from humwatch.features.base import Scale
 from humwatch.files import write_checksums
 from humwatch.report.content import Clip, Machine, Report, Study, pick
 from humwatch.report.figures import style
 from humwatch.report.figures.sweeps import sweep_figure
 from humwatch.report.listen import mp3
 from humwatch.report.page import inline_svg, render
-from humwatch.report.results import Scale
 
 RATE, HOP, SECONDS = 16000, 0.05, 2.0
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
