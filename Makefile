@@ -30,6 +30,7 @@ lint: .venv/installed  ## check format, style, types and the workflow
 	ruff format --check . && ruff check .
 	snakefmt --check Snakefile workflow
 	mypy
+	lint-imports
 	snakemake --lint
 
 format: .venv/installed  ## format the code
