@@ -56,11 +56,12 @@ def start(project: Project, *arguments: str, path: str = "") -> subprocess.Popen
     if not (project.folder / "slurm").exists():
         (project.folder / "slurm").symlink_to("profiles/slurm")
     quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10", "--jobs", "4"]
+    environment = project.environment() | {"HUMWATCH_SAVE_EVERY": "0.5"}  # so that there is a middle
     with open(project.folder / "output.txt", "w") as output:
         return subprocess.Popen(
             ["snakemake", "--configfile", "config.yaml", "--profile", "slurm", *quick, *arguments],
             cwd=project.folder,
-            env=project.environment() | ({"PATH": f"{path}:{project.environment()['PATH']}"} if path else {}),
+            env=environment | ({"PATH": f"{path}:{environment['PATH']}"} if path else {}),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -97,8 +98,6 @@ def local(tmp_path_factory) -> Project:
 def disturbed(tmp_path_factory) -> tuple[Project, pd.DataFrame, str]:
     """The whole study on Slurm, trainings cancelled and slurmd restarted on the way; its jobs; a cancelled training's log."""
     project = Project(tmp_path_factory.mktemp("slurm") / "project", CONFIG)
-    script = project.folder / "workflow/scripts/train.py"  # saves often, so that there is a middle
-    script.write_text(script.read_text().replace("default=10.0", "default=0.5"))
     process = start(project, "--group-components", "short_trainings=2")
     wait_for(lambda: list(project.results.glob("interim/*/*/*/*/model.json")), process, "a training")
     for job in jobs(project, "RUNNING").query("partition == 'gpu'")["id"]:

@@ -1,3 +1,54 @@
+if dataset["source"] == "dcase2020":
+    from humwatch.datasets import dcase2020
+
+
+def clip_list(machine_type, split):
+    """The list of the recordings that one clip table is made of, brought up to date."""
+    path = Path(".snakemake/recordings", dataset["name"], slug(machine_type), f"{split}.jsonl")
+    table = Path(layout.clip_table(slug(machine_type), split))
+    return str(listing.update(path, Path(study.folder), study.recordings[machine_type, split], table))
+
+
+# Before jobs are asked for, as with code. Features from elsewhere come without recordings.
+CLIP_LISTS = {
+    key: clip_list(*key) for key in study.recordings if key in study.machines and dataset["source"] != "parquet"
+}
+
+
+def recordings_of(wildcards):
+    """What the clips of one machine type and split are made by, or the list of them."""
+    if dataset["source"] == "demo":
+        return f"{R}/recordings/{wildcards.split}.txt"
+    if dataset["source"] == "dcase2020":
+        return [*map(str, dcase2020.inputs(dataset, study.types[wildcards.machine_type], wildcards.split))]
+    return CLIP_LISTS[study.types[wildcards.machine_type], wildcards.split]
+
+
+def dataset_argument(wildcards):
+    """What `datasets.recordings` needs to find the clips of one split, and no more."""
+    keys = {"dcase2020": ["ground_truth"], "mimii": ["seed"], "folder": ["csv"]}.get(dataset["source"], [])
+    needed = {key: dataset[key] for key in ["source", "machine_ids", *keys] if key in dataset} | {"path": study.folder}
+    if dataset["source"] == "dcase2020":
+        needed["parts"] = [part for part in dataset["parts"] if wildcards.split in dcase2020.splits(part)]
+    return as_json(needed)
+
+
+def sample_rate(wildcards):
+    """Hz that every clip must have; 0 where no clip says."""
+    if dataset["source"] in datasets.MADE:
+        return 16000
+    return dataset["sample_rate"] or common_sample_rate()
+
+
+@lru_cache
+def common_sample_rate():
+    """What most training clips have; 0 where none can be read, whose own checks say why."""
+    from humwatch import audio  # soundfile takes time to load
+
+    clips = [clip for (_, split), names in sorted(study.recordings.items()) if split == "train" for clip in names]
+    return audio.common_sample_rate([f"{study.folder}/{clip.clip}" for clip in clips]) or 0
+
+
 rule demo:
     """Generate the demo's recordings (source demo)."""
     input:
@@ -88,15 +139,15 @@ if dataset["source"] == "parquet":
     rule clips_of_features:
         """Check every clip of one machine type and split whose features were computed elsewhere."""
         input:
-            source=lambda w: listing.link(f"{FOLDER}/{TYPES[w.machine_type]}.parquet"),
+            source=lambda w: listing.link(f"{study.folder}/{study.types[w.machine_type]}.parquet"),
             code=code("clips_of_features"),
         output:
-            "results/{dataset}/clips/{machine_type}/{split}.parquet",
+            PATTERN.clip_table(),
         log:
             "results/{dataset}/logs/clips/{machine_type}/{split}.log",
         params:
             title=lambda w: f"clips {w.machine_type} {w.split}",
-            source=lambda w: f"{FOLDER}/{TYPES[w.machine_type]}.parquet",
+            source=lambda w: f"{study.folder}/{study.types[w.machine_type]}.parquet",
             machine_ids=lambda w: as_json(dataset["machine_ids"]),
         shell:
             "python {input.code[0]:q} --log={log:q} --title={params.title:q} --source={params.source:q}"
@@ -110,13 +161,13 @@ else:
             recordings=recordings_of,
             code=code("clips", f"datasets/{datasets.module(dataset)}"),
         output:
-            "results/{dataset}/clips/{machine_type}/{split}.parquet",
+            PATTERN.clip_table(),
         log:
             "results/{dataset}/logs/clips/{machine_type}/{split}.log",
         priority: 1000
         params:
             title=lambda w: f"clips {w.machine_type} {w.split}",
-            machine_type=lambda w: TYPES[w.machine_type],
+            machine_type=lambda w: study.types[w.machine_type],
             dataset=dataset_argument,
             sample_rate=sample_rate,
         shell:
@@ -128,7 +179,7 @@ else:
 rule merge_clips:
     """The clip table of the whole data set."""
     input:
-        tables=[f"{R}/clips/{slug(t)}/{s}.parquet" for t, s in MACHINES],
+        tables=[layout.clip_table(slug(t), s) for t, s in study.machines],
         code=code("clips_merge"),
     output:
         "results/{dataset}/clips.parquet",

@@ -1,10 +1,16 @@
+def features_named(imported):
+    """Pattern of the names of the features that are imported, or of those that are computed."""
+    names = [re.escape(name) for name in config["features"] if (name in IMPORTED) == imported]
+    return "|".join(names) or "(?!)"  # which matches nothing
+
+
 rule features:
     """Compute one feature of every clip of one machine type and split, once."""
     input:
-        clips="results/{dataset}/clips/{machine_type}/{split}.parquet",
+        clips=PATTERN.clip_table(),
         code=code("features"),
     output:
-        "results/{dataset}/features/{feature}/{machine_type}/{split}.parquet",
+        PATTERN.features(),
     log:
         "results/{dataset}/logs/features/{feature}/{machine_type}/{split}.log",
     benchmark:
@@ -18,7 +24,7 @@ rule features:
         * plan.minutes(clips_seconds(w, plan.CLIP_SECONDS[config["features"][w.feature]["source"]])),
     params:
         title=lambda w: f"features {w.feature} {w.machine_type} {w.split}",
-        folder=lambda w: FOLDER,
+        folder=lambda w: study.folder,
         feature=lambda w: as_json(config["features"][w.feature]),
         channel=dataset["channel"],
     shell:
@@ -30,11 +36,11 @@ rule features:
 rule import_features:
     """Bring features that were computed elsewhere into the feature store."""
     input:
-        source=lambda w: listing.link(f"{IMPORTED[w.feature]}/{TYPES[w.machine_type]}.parquet"),
-        clips="results/{dataset}/clips/{machine_type}/{split}.parquet",
+        source=lambda w: listing.link(f"{IMPORTED[w.feature]}/{study.types[w.machine_type]}.parquet"),
+        clips=PATTERN.clip_table(),
         code=code("import_features"),
     output:
-        "results/{dataset}/features/{feature}/{machine_type}/{split}.parquet",
+        PATTERN.features(),
     log:
         "results/{dataset}/logs/features/{feature}/{machine_type}/{split}.log",
     benchmark:
@@ -43,7 +49,7 @@ rule import_features:
         feature=features_named(imported=True),
     params:
         title=lambda w: f"features {w.feature} {w.machine_type} {w.split}",
-        source=lambda w: f"{IMPORTED[w.feature]}/{TYPES[w.machine_type]}.parquet",
+        source=lambda w: f"{IMPORTED[w.feature]}/{study.types[w.machine_type]}.parquet",
     shell:
         "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
         " --source={params.source:q} --clips={input.clips:q} --out={output:q}"

@@ -2,21 +2,23 @@ report: "../report/workflow.rst"
 
 
 # The trial shown in detail is one of the first sweep's: which one, its table says when it is there.
-DETAIL = next(iter(SWEEPS.values()))
+DETAIL = next(iter(study.sweeps.values()))
 DETAIL_DETECTORS = sorted(
     {t.parameters["detector"] for t in DETAIL if "feature" in t.parameters}
 )  # ensembles have none
 DETAIL_FEATURES = [
-    f"{R}/features/{feature}/{slug(t)}/test.parquet"
+    layout.features(feature, slug(t), "test")
     for feature in sorted({t.parameters["feature"] for t in DETAIL if "feature" in t.parameters})
-    for t in SCORED_TYPES
+    for t in study.scored_types
 ]
 
 
-HEARD = [slug(t) for t in machine_types("train")]
+HEARD = [slug(t) for t in study.machine_types("train")]
 
 # Masks to draw: those of the first trial that has any, else the defaults.
-AUGMENTATIONS = [t.parameters["augmentation"] for t in TRIALS if t.parameters.get("augmentation", "none") != "none"]
+AUGMENTATIONS = [
+    t.parameters["augmentation"] for t in study.trials if t.parameters.get("augmentation", "none") != "none"
+]
 MASKS = config["augmentations"][AUGMENTATIONS[0]] if AUGMENTATIONS else {}
 
 
@@ -66,7 +68,7 @@ rule figures:
         "results/{dataset}/logs/figures.log",
     params:
         results=lambda w, input: str(Path(input.clips).parent),
-        sweeps=lambda w: as_json([*SWEEPS]),
+        sweeps=lambda w: as_json([*study.sweeps]),
         augmentation=lambda w: as_json(MASKS),
         generated=["--generated"] if dataset["source"] == "demo" else [],
         out=lambda w, output: str(Path(output.sweeps).parent),
@@ -95,11 +97,11 @@ rule report:
         "results/{dataset}/logs/report.log",
     params:
         results=lambda w, input: str(Path(input.clips).parent),
-        sweeps=lambda w: as_json([*SWEEPS]),
+        sweeps=lambda w: as_json([*study.sweeps]),
         tables=lambda w, input: [
             p for p in input.tables if Path(p).stem in ("auc", "summary", "selected", "comparison")
         ],
-        recordings=lambda w: FOLDER,
+        recordings=lambda w: study.folder,
         config=lambda w: as_json(config),
     shell:
         "python {input.code[0]:q} --log={log:q} --title=report --results={params.results:q} --sweeps={params.sweeps:q}"

@@ -24,7 +24,8 @@ from humwatch.files import checksums, replacing, sha256
 from humwatch.report.figures import words
 from humwatch.report.page import Clip, Machine, Report, Study, pick, render
 from humwatch.report.results import Results, chosen, feature_of, read_table, scale_of
-from humwatch.study.layout import FIGURES, slug
+from humwatch.slugs import slug
+from humwatch.study.layout import FIGURES
 
 load = lru_cache(base.load)  # the machine ids of one type may share a model
 PACKAGES = ["torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "librosa", "soundfile", "matplotlib"]

@@ -19,8 +19,8 @@ import yaml
 
 from humwatch import detectors
 from humwatch.errors import InputError
+from humwatch.slugs import PERIODIC
 from humwatch.study import costs as sizes
-from humwatch.study.layout import PERIODIC
 
 Schema = dict[str, Any]
 

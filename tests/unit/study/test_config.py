@@ -26,6 +26,7 @@ from humwatch.features.store import Features
 from humwatch.study import config, plan, trials
 from humwatch.study import costs as sizes
 from humwatch.study.config import check_files, read, read_schema, validate
+from humwatch.study.study import Study
 
 SCHEMA = read_schema()
 DEMO = {"dataset": {"name": "x", "source": "demo"}}
@@ -489,7 +490,7 @@ def test_the_recipe_for_a_detector(detectors_folder, tmp_path):
     (trial,) = trials.sweeps(config, schema)["trial"]
     assert trial.name == "loudness_seed-0" and trial.parameters["score"] == "score" and trial.epochs == 0
     assert trial.hyperparameters == {"quantile": 0.5}
-    assert plan.Study(config, schema).on(1)["cluster jobs of trainings"] == 1
+    assert plan.Plan(Study(config, schema)).on(1)["cluster jobs of trainings"] == 1
     names: dict = {}
     exec(test, names)
     names["test_louder_clips_are_anomalous"]()
@@ -543,7 +544,7 @@ def test_a_new_feature():
     schema["$defs"]["features"]["mfcc"] = {"n_mfcc": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}}
     config = validate(DEMO | {"features": {"f": {"source": "mfcc"}}, "trial": {"feature": "f"}}, schema)
     assert config["features"]["f"] == {"source": "mfcc", "n_mfcc": 20}
-    assert len(plan.Study(config, schema).table())
+    assert len(plan.Plan(Study(config, schema)).table())
     assert plan.CLIP_SECONDS["mfcc"] > 0
 
 
