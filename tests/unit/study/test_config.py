@@ -23,6 +23,7 @@ from humwatch.detectors import base, pseudo_anomalies
 from humwatch.errors import InputError
 from humwatch.features.logmel import LogMel
 from humwatch.features.store import Features
+from humwatch.parameters import schema_of
 from humwatch.study import config, plan, trials
 from humwatch.study import costs as sizes
 from humwatch.study.config import check_files, read, read_schema, validate
@@ -460,9 +461,10 @@ def test_defaults_need_little_memory():
 # A new detector, a new feature
 
 
-def recipe(language: str) -> list[str]:
-    """The blocks of code of config/README.md."""
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "config/README.md").read_text(), re.S)
+def recipe(name: str) -> list[str]:
+    """The blocks of code of a recipe in CONTRIBUTING.md."""
+    text = (ROOT / "CONTRIBUTING.md").read_text().partition(f"<!-- recipe: {name} -->")[2]
+    return re.findall(r"```python\n(.*?)```", text.partition("<!-- end of recipe -->")[0], re.S)
 
 
 @pytest.fixture
@@ -481,11 +483,12 @@ def entered(**entries) -> dict:
     return schema
 
 
-def test_the_recipe_for_a_detector(detectors_folder, tmp_path):
-    """Word for word: the file, the entry, the test."""
-    file, test = recipe("python")
+def test_the_recipe_for_a_detector(detectors_folder, monkeypatch):
+    """Word for word: the file, its entry, the test."""
+    monkeypatch.syspath_prepend(ROOT / "tests/unit/detectors")
+    file, test = recipe("detector")
     (detectors_folder / "loudness.py").write_text(file)
-    schema = entered(**yaml.safe_load(recipe("yaml")[0]))
+    schema = entered(loudness=schema_of(base.detector_class("loudness").Hyperparameters))
     config = validate({"dataset": {"name": "loud", "source": "demo"}, "trial": {"detector": "loudness"}}, schema)
     (trial,) = trials.sweeps(config, schema)["trial"]
     assert trial.name == "loudness_seed-0" and trial.parameters["score"] == "score" and trial.epochs == 0
