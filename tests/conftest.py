@@ -16,6 +16,7 @@ import pytest
 import soundfile
 import yaml
 from filelock import FileLock
+from zenodo_server import server  # noqa: F401  # a fixture
 
 ROOT = Path(__file__).parents[1]
 PARTS = ["Snakefile", "workflow", "src", "profiles", "config"]

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from conftest import Project, tiny_config
 
+from humwatch.features.base import feature_class
 from humwatch.study import plan
 
 SLURM = Path(os.environ.get("HUMWATCH_SLURM", "/tmp/humwatch-slurm"))
@@ -183,7 +184,7 @@ def test_estimates_fit_measurements(disturbed):
     parameters = {"detector": "vae", "window": 5, "batch_size": 200} | CONFIG["trial"]
     training = plan.Training(parameters, 5 * 309, 128, CONFIG["trial"]["epochs"])  # six clips, one of them held out
     work = {
-        "features": 6 * plan.CLIP_SECONDS["logmel"],
+        "features": 6 * feature_class("logmel").seconds_per_clip,
         "train": training.seconds(gpu=False),  # the longest was never cancelled
         "score": plan.scoring_seconds(parameters, 6 * 309, 128),
     }

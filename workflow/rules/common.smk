@@ -15,40 +15,19 @@ gc.set_threshold(1_000_000)
 ROOT = Path(os.path.relpath(Path(str(workflow.current_basedir), "../..")))
 sys.path.insert(0, str(ROOT / "src"))
 
-from humwatch import datasets, files
+from humwatch import files
 from humwatch.datasets import listing
 from humwatch.errors import InputError
 from humwatch.slugs import slug
 from humwatch.study import plan
-from humwatch.study.config import SCHEMA as SCHEMA_FILE, check_files, read_schema, validate
+from humwatch.study.config import SCHEMA as SCHEMA_FILE, read_schema, validate
 from humwatch.study.imports import imported_files
 from humwatch.study.layout import MODEL_FILES, Layout
+from humwatch.study.reading import check_files
 from humwatch.study.study import Study
 
 SCHEMA = os.path.relpath(SCHEMA_FILE)
 SCRIPTS = str(ROOT / "workflow/scripts")
-
-
-def imported_features():
-    """Folder of each feature that was computed elsewhere: a file per machine type in it."""
-    folders = {}
-    for name, feature in config["features"].items():
-        if feature["source"] == "parquet":
-            folders[name] = feature.get("path", dataset["path"] if dataset["source"] == "parquet" else None)
-            if folders[name] is None:
-                raise InputError(f"config: features.{name} lacks path, the folder of <machine_type>.parquet: add it")
-            for machine_type in sorted({machine_type for machine_type, _ in study.machines}):
-                if not (file := Path(folders[name], f"{machine_type}.parquet")).is_file():
-                    raise InputError(
-                        f"config: features.{name}: {file} is not there: add it or correct features.{name}.path"
-                    )
-    used = {t.parameters["feature"] for t in study.trials if "feature" in t.parameters}
-    if dataset["source"] == "parquet" and (computed := sorted(used - folders.keys())):
-        raise InputError(
-            f"config: the feature {computed[0]} is computed from recordings and dataset.source parquet has none: "
-            "set trial.feature to a feature of source parquet"
-        )
-    return folders
 
 
 def refuse(error):
@@ -63,7 +42,6 @@ try:
     config = validate(config, schema)
     plan.check_device(config["device"])
     study, dataset = Study(config, schema), config["dataset"]
-    IMPORTED = imported_features()
 except InputError as error:
     refuse(error)
 
@@ -117,11 +95,3 @@ def stored_mb(paths):
 
 def frames_of(wildcards, input):
     return stored_mb(input.features) * 1e6 / 4 / plan.bins_of(study, wildcards.trial)
-
-
-def clips_seconds(wildcards, seconds_per_clip):
-    """Of a stage that works on the clips of one machine type and split."""
-    clips = (
-        n for (t, s, _), n in study.clips.items() if t == study.types[wildcards.machine_type] and s == wildcards.split
-    )
-    return seconds_per_clip * sum(clips)

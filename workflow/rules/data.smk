@@ -1,5 +1,4 @@
-if dataset["source"] == "dcase2020":
-    from humwatch.datasets import dcase2020
+from humwatch.datasets.dcase_tables import DCASE2020
 
 
 def clip_list(machine_type, split):
@@ -10,40 +9,21 @@ def clip_list(machine_type, split):
 
 
 # Before jobs are asked for, as with code. Features from elsewhere come without recordings.
-CLIP_LISTS = {
-    key: clip_list(*key) for key in study.recordings if key in study.machines and dataset["source"] != "parquet"
-}
+CLIP_LISTS = {key: clip_list(*key) for key in study.recordings if key in study.machines and study.source.has_recordings}
 
 
 def recordings_of(wildcards):
     """What the clips of one machine type and split are made by, or the list of them."""
-    if dataset["source"] == "demo":
-        return f"{R}/recordings/{wildcards.split}.txt"
-    if dataset["source"] == "dcase2020":
-        return [*map(str, dcase2020.inputs(dataset, study.types[wildcards.machine_type], wildcards.split))]
-    return CLIP_LISTS[study.types[wildcards.machine_type], wildcards.split]
-
-
-def dataset_argument(wildcards):
-    """What `datasets.recordings` needs to find the clips of one split, and no more."""
-    keys = {"dcase2020": ["ground_truth"], "mimii": ["seed"], "folder": ["csv"]}.get(dataset["source"], [])
-    needed = {key: dataset[key] for key in ["source", "machine_ids", *keys] if key in dataset} | {"path": study.folder}
-    if dataset["source"] == "dcase2020":
-        needed["parts"] = [part for part in dataset["parts"] if wildcards.split in dcase2020.splits(part)]
-    return as_json(needed)
-
-
-def sample_rate(wildcards):
-    """Hz that every clip must have; 0 where no clip says."""
-    if dataset["source"] in datasets.MADE:
-        return 16000
-    return dataset["sample_rate"] or common_sample_rate()
+    key = study.types[wildcards.machine_type], wildcards.split
+    return study.source.inputs(*key) if study.source.is_made else CLIP_LISTS[key]
 
 
 @lru_cache
-def common_sample_rate():
-    """What most training clips have; 0 where none can be read, whose own checks say why."""
-    from humwatch import audio  # soundfile takes time to load
+def sample_rate():
+    """Hz that every clip must have: as stated, or as most training clips have; 0 where none can be read, as their checks say."""
+    if stated := study.source.known_clips()[0]:
+        return stated
+    from humwatch.datasets import audio  # soundfile takes time to load
 
     clips = [clip for (_, split), names in sorted(study.recordings.items()) if split == "train" for clip in names]
     return audio.common_sample_rate([f"{study.folder}/{clip.clip}" for clip in clips]) or 0
@@ -117,7 +97,7 @@ rule ground_truth:
 rule unpack:
     """Unpack one archive and write its manifest, the mark that all its clips are there (source dcase2020)."""
     input:
-        lambda w: str(dcase2020.archives([w.machine_type], [w.part])[0].path(Path(DATA))),
+        lambda w: str(DCASE2020.archives([w.machine_type], [w.part])[0].path(Path(DATA))),
     output:
         f"{DATA}/dcase2020/{{part}}_{{machine_type}}.json",
     log:
@@ -134,7 +114,7 @@ rule unpack:
         " --archive={input:q} --data-folder={params.folder:q}"
 
 
-if dataset["source"] == "parquet":
+if not study.source.has_recordings:
 
     rule clips_of_features:
         """Check every clip of one machine type and split whose features were computed elsewhere."""
@@ -159,7 +139,7 @@ else:
         """Open and check every clip of one machine type and split."""
         input:
             recordings=recordings_of,
-            code=code("clips", f"datasets/{datasets.module(dataset)}"),
+            code=code("clips", f"datasets/{study.source.module}"),
         output:
             PATTERN.clip_table(),
         log:
@@ -168,8 +148,8 @@ else:
         params:
             title=lambda w: f"clips {w.machine_type} {w.split}",
             machine_type=lambda w: study.types[w.machine_type],
-            dataset=dataset_argument,
-            sample_rate=sample_rate,
+            dataset=lambda w: as_json(study.source.needed(w.split)),
+            sample_rate=lambda w: sample_rate(),
         shell:
             "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
             " --dataset={params.dataset:q} --machine-type={params.machine_type:q} --split={wildcards.split:q}"

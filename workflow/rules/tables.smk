@@ -1,7 +1,7 @@
 from humwatch.study.layout import CHECKSUMS
 
 # Published figures are compared only where the recordings are the published ones.
-REFERENCES = [str(ROOT / "workflow/references.csv")] if dataset["source"] == "dcase2020" else []
+REFERENCES = [str(ROOT / "workflow/references.csv")] if study.source.is_published else []
 
 
 rule tables:

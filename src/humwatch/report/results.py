@@ -1,7 +1,7 @@
 """A finished run's folder, `results/<name>`, read back: tables, the trials chosen, their scores, models, logs, spectrograms."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,11 @@ from humwatch import parquet
 from humwatch.detectors import models
 from humwatch.errors import InputError, damaged
 from humwatch.features import store
-from humwatch.features.logmel import LogMel
+from humwatch.features.base import Scale, feature_class
 from humwatch.features.store import Features
 from humwatch.files import is_damaged
 from humwatch.slugs import slug
 from humwatch.study.layout import CHECKSUMS, TEXT_COLUMNS, TIMES, Layout, Scope
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The axes of a feature's frames. hop_seconds: time between frames; frequencies: Hz of each bin; None where unknown."""
-
-    hop_seconds: float | None = None
-    frequencies: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -125,12 +117,7 @@ def feature_of(row: pd.Series, sweep: pd.DataFrame) -> str:
 
 def scale_of(parameters: dict[str, Any], bins: int) -> Scale:
     """Seconds and Hz of a feature, as far as its file states them."""
-    hop, rate = parameters.get("hop_length"), parameters.get("sample_rate")
-    hop_seconds = hop / rate if hop and rate else None
-    names = [field.name for field in fields(LogMel)]
-    if not rate or parameters.get("n_mels") != bins or not set(names) <= parameters.keys():
-        return Scale(hop_seconds)
-    return Scale(hop_seconds, LogMel(**{name: parameters[name] for name in names}).frequencies(rate))
+    return feature_class(parameters["source"]).scale(parameters, bins)
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -6,23 +6,21 @@ The figures come from the throughput table at the top of this file; downloads an
 are not counted.
 """
 
-import argparse
 import heapq
 import itertools
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from humwatch.detectors.base import detector_class
 from humwatch.errors import InputError
+from humwatch.features.base import feature_class
 from humwatch.features.store import MAPPED_ABOVE
-from humwatch.study.config import read, read_schema, validate
-from humwatch.study.costs import frame_shape, network_weights
+from humwatch.study.costs import frame_shape
 from humwatch.study.study import Study
 from humwatch.study.trials import Trial
 
@@ -31,8 +29,6 @@ STAGE_MB = {"train": 600, "score": 550, "features": 400}  # peak memory of a sta
 SNAKEMAKE_MB = 300  # the two Snakemakes, one in the other, that a cluster job runs in
 HELD = 1.2  # what a training holds of its clips, over the size of their frames: these, and numbers of windows
 START_SECONDS = 3.0  # Python, the libraries, the first batch
-# Of a ten-second clip, read and written; of a feature that is not here as if it were the slowest.
-CLIP_SECONDS = defaultdict(lambda: 0.010, {"logmel": 0.0025, "modspec": 0.010, "waveform": 0.002, "parquet": 0.002})
 CHECK_SECONDS, DEMO_SECONDS = 0.001, 0.03  # a clip, opened and checked; a clip, generated
 WINDOW_SECONDS = 10e-6  # to gather and scale a window
 FLOPS = 73e9  # in matrix products: 2 per weight and window forward, 4 backward
@@ -49,29 +45,6 @@ SHORT_SECONDS = 300  # trainings shorter than this share a cluster job
 SHARING = 4
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--configfile",
-        type=Path,
-        nargs="+",
-        default=[Path("config/config.yaml")],
-        help="later files override earlier ones; default: config/config.yaml",
-    )
-    parser.add_argument("--gpus", type=int, nargs="+", default=[1, 8, 64], help="numbers of GPUs, default: 1 8 64")
-
-
-def main(args: argparse.Namespace) -> None:
-    schema = read_schema()
-    config = validate(read(args.configfile), schema)
-    if min(args.gpus) < 1:
-        raise InputError(f"--gpus is {min(args.gpus)}, it must be at least 1: without GPUs, see the CPU core hours")
-    plan = Plan(Study(config, schema))
-    name = config["dataset"]["name"]
-    print(f"{name}: {len(plan.trials)} trials, {sum(plan.study.clips.values())} clips\n")
-    print(plan.table().to_string(index=False), end="\n\n")
-    print(pd.DataFrame([plan.on(gpus) for gpus in args.gpus]).to_string(index=False))
-
-
 @dataclass(frozen=True)
 class Training:
     """One model up to one milestone. windows: training windows per epoch, masked copies included; epochs: to be trained."""
@@ -83,10 +56,11 @@ class Training:
 
     def seconds(self, gpu: bool) -> float:
         """Without the process's start."""
-        if (weights := network_weights(self.parameters, self.bins)) is None:
+        detector = detector_class(self.parameters["detector"])
+        if (weights := detector.weights(self.parameters, self.bins)) is None:
             epochs = self.epochs / 100  # of a small network over vectors, if of any
             return self.windows * STATISTICS_SECONDS * (1 + epochs)
-        windows = self.windows / (self.parameters["window"] if self.parameters["recipe"] == "fast" else 1)
+        windows = self.windows / detector.hops(self.parameters)[0]
         steps = windows / self.parameters["batch_size"]
         held_out = 0.1 * self.windows * (WINDOW_SECONDS + 2 * weights / FLOPS)
         if gpu:
@@ -98,12 +72,10 @@ class Training:
 
 def scoring_seconds(parameters: Mapping[str, Any], windows: float, bins: int) -> float:
     """Of that many windows on one CPU core, without the process's start."""
-    weights = network_weights(parameters, bins)
-    if weights is None:
+    detector = detector_class(parameters["detector"])
+    if (weights := detector.weights(parameters, bins)) is None:
         return windows * STATISTICS_SECONDS
-    # Every other window: ReconstructionDetector.hop, whose module would bring torch with it.
-    other = parameters["recipe"] == "fast" and parameters["window"] > 3 and parameters["detector"] != "idnn"
-    return windows / (1 + other) * (WINDOW_SECONDS + 2 * weights / FLOPS)
+    return windows / detector.hops(parameters)[1] * (WINDOW_SECONDS + 2 * weights / FLOPS)
 
 
 def bins_of(study: Study, trial: str) -> int:
@@ -163,7 +135,7 @@ class Plan:
 
     def __init__(self, study: Study) -> None:
         self.study, self.config = study, study.config
-        self.trials = [t for t in study.trials if "feature" in t.parameters]  # ensembles train nothing
+        self.trials = [t for t in study.trials if not t.members]  # ensembles train nothing
         self.chains = [chain for name in dict.fromkeys(t.name for t in self.trials) for chain in self._chains(name)]
 
     def table(self) -> pd.DataFrame:
@@ -228,7 +200,7 @@ class Plan:
     def _features_seconds(self) -> float:
         clips = sum(self.study.clips.values())
         sources = [self.config["features"][name]["source"] for name in {t.parameters["feature"] for t in self.trials}]
-        return sum(clips * CLIP_SECONDS[source] for source in sources)
+        return sum(clips * feature_class(source).seconds_per_clip for source in sources)
 
     def _scores_seconds(self) -> float:
         seconds = 0.0

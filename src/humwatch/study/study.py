@@ -3,14 +3,12 @@
 What the rules of the workflow and `humwatch plan` go by. Nothing is read but names of recordings.
 """
 
-import importlib
 import itertools
-from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from humwatch import datasets
+from humwatch.datasets import source as sources
 from humwatch.slugs import slug
 from humwatch.study import trials
 from humwatch.study.config import Schema
@@ -18,27 +16,27 @@ from humwatch.study.layout import MODEL_FILES, Layout, Scope
 from humwatch.study.trials import Trial
 
 SCOPES = ("machine_type", "machine_id", "all")
-UNKNOWN = {"train": 1000, "test": 500}  # clips of a machine id whose number is not published
 
 
 class Study:
     """All that a validated configuration asks for. Raises InputError where its data or trials cannot be.
 
-    sweeps: name -> trials. ensembles: name as a trial -> members. trials: all of them. models: name -> the first trial of that
+    sweeps: name -> trials. trials: all of them. models: name -> the first trial of that
     name, whose others differ in epochs or score. milestones: name -> epochs at which its models are read. poolings: (name,
-    epochs) -> scores that trials read of it. machines: (machine type, split) -> machine ids. recordings: the same -> clips, of
-    data that are there. clips: (machine type, split, machine id) -> their number. scopes, tested_scopes: kind of scope ->
-    its models, and those whose test clips are there. types, scopes_by_name: what the wildcards machine_type and scope stand for.
+    epochs) -> scores that trials read of it. source: of the data. machines: (machine type, split) -> machine ids.
+    recordings: the same -> clips, of data that are there. clips: (machine type, split, machine id) -> their number.
+    scopes, tested_scopes: kind of scope -> its models, and those whose test clips are there. types, scopes_by_name: what the
+    wildcards machine_type and scope stand for.
     """
 
     def __init__(self, config: Mapping[str, Any], schema: Schema) -> None:
         self.config, self.dataset = config, config["dataset"]
-        self.sweeps, self.ensembles = trials.sweeps(config, schema), trials.ensembles(config, schema)
-        self.folder = datasets.data_folder(self.dataset)
-        made = self.dataset["source"] in datasets.MADE
-        self.recordings = {} if made else datasets.recordings(self.dataset, self.folder)
-        self.machines = datasets.machines(self.dataset, self.recordings)
-        self.clips = clip_counts(self.dataset, self.recordings, self.machines)
+        self.sweeps = trials.sweeps(config, schema)
+        self.source = sources.of(self.dataset)
+        self.folder = self.source.folder()
+        self.recordings = {} if self.source.is_made else self.source.recordings(self.folder)
+        self.machines = self.source.machines(self.recordings)
+        self.clips = self.source.clip_counts(self.recordings, self.machines)
         self.layout = Layout(f"results/{self.dataset['name']}")
         self.types = {slug(machine_type): machine_type for machine_type, _ in self.machines}
         self.trials = trials.unique(itertools.chain.from_iterable(self.sweeps.values()))
@@ -116,7 +114,7 @@ class Study:
         """The members of an ensemble, and the models of each that hear a machine type."""
         return [
             (t, [s for s in self.tested_scopes[t.parameters["scope"]] if s.hears(machine_type)])
-            for t in self.ensembles[ensemble]
+            for t in self.models[ensemble].members
         ]
 
     def clips_of(self, scope: Scope, split: str) -> int:
@@ -139,23 +137,3 @@ class Study:
     def _types_of(self, scope: str, split: str) -> list[str]:
         """Slugs of the machine types of a split that a model hears."""
         return [slug(t) for t in self.machine_types(split) if self.scopes_by_name[scope].hears(t)]
-
-
-def clip_counts(dataset: Mapping[str, Any], found: datasets.Recordings, known: datasets.Machines) -> Counter:
-    """(machine type, split, machine id) -> clips. found: `datasets.recordings`, known: `datasets.machines`."""
-    counts: Counter = Counter()
-    for clips in found.values():
-        counts.update((clip.machine_type, clip.split, clip.machine_id) for clip in clips)
-    if dataset["source"] == "demo":
-        for (machine_id, split, _), n in (
-            importlib.import_module("humwatch.datasets.demo").counts(dataset["size"]).items()
-        ):
-            counts[datasets.DEMO_MACHINE_TYPE, split, machine_id] += n
-    if dataset["source"] == "dcase2020":
-        dcase2020 = importlib.import_module("humwatch.datasets.dcase2020")
-        for part, machine_type in itertools.product(dataset["parts"], {machine_type for machine_type, _ in known}):
-            for group, n in dcase2020.expected_clips(machine_type, part).items():
-                split, machine_id = group.split("/")[0], group.rsplit("_", 1)[1]
-                share = 0.5 if group.split("/")[1][:4] in ("norm", "anom") and split == "test" else 1
-                counts[machine_type, split, machine_id] += round(share * UNKNOWN[split]) if n is None else n
-    return Counter({(t, s, i): n for (t, s, i), n in counts.items() if i in known.get((t, s), [])})
