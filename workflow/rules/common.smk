@@ -11,7 +11,8 @@ from snakemake.logging import logger
 # A large plan is millions of objects that stay: looking for garbage among them took an eighth of its time.
 gc.set_threshold(1_000_000)
 
-ROOT = Path(os.path.relpath(workflow.basedir))
+# Of this file, not of workflow.basedir: that is the other workflow's folder where this one is its module.
+ROOT = Path(os.path.relpath(Path(str(workflow.current_basedir), "../..")))
 sys.path.insert(0, str(ROOT / "src"))
 
 from humwatch import files

@@ -54,12 +54,6 @@ rule demo:
 DATA = dataset["data_folder"]
 
 
-localrules:
-    download,
-    ground_truth,
-    unpack,
-
-
 rule download:
     """Fetch one archive from Zenodo, going on where an earlier try stopped (source dcase2020)."""
     output:
@@ -69,6 +63,7 @@ rule download:
     wildcard_constraints:
         name="(dev_data|eval_data_train|eval_data_test)_[^/]+",
     retries: 2
+    localrule: True
     resources:
         base_url=dataset["base_url"],  # no parameter: another mirror is no reason to fetch again
     params:
@@ -88,6 +83,7 @@ rule ground_truth:
     log:
         f"{R}/logs/download/ground_truth.log",
     retries: 2
+    localrule: True
     resources:
         base_url=dataset["base_url"],
     params:
@@ -108,6 +104,7 @@ rule unpack:
         f"{R}/logs/unpack/{{part}}_{{machine_type}}.log",
     wildcard_constraints:
         part="dev|additional|eval",
+    localrule: True
     params:
         title=lambda w: f"unpack {w.part} {w.machine_type}",
         folder=lambda w, output: str(Path(output[0]).parents[1]),
@@ -169,5 +166,6 @@ rule merge_clips:
     log:
         "results/{dataset}/logs/clips/merge.log",
     priority: 1000  # what it says of the data is to be read before hours of training
+    localrule: True
     shell:
         "python {input.code[0]:q} --log={log:q} --title=clips --tables {input.tables:q} --out={output:q}"

@@ -25,6 +25,7 @@ rule ensemble:
         "results/{dataset}/logs/ensemble/{scope}/{trial}.log",
     wildcard_constraints:
         trial="ensemble-[^/]+",
+    localrule: True
     params:
         title=lambda w: f"ensemble {w.scope} {w.trial}",
         machine_type=lambda w: study.types[w.scope],
