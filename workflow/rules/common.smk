@@ -19,7 +19,7 @@ from humwatch import files
 from humwatch.datasets import listing
 from humwatch.errors import InputError
 from humwatch.slugs import slug
-from humwatch.study import plan
+from humwatch.study import jobs, plan
 from humwatch.study.config import SCHEMA as SCHEMA_FILE, read_schema, validate
 from humwatch.study.imports import imported_files
 from humwatch.study.layout import MODEL_FILES, Layout
@@ -47,9 +47,8 @@ except InputError as error:
 
 layout = study.layout
 R = layout.root
-PATTERN = Layout(
-    "results/{dataset}"
-)  # the same paths with wildcards, which hold slugs, never a name as its owner has it
+# The same paths with wildcards, which hold slugs, never a name as its owner has it.
+PATTERN = Layout("results/{dataset}")
 
 
 wildcard_constraints:
@@ -81,11 +80,6 @@ def code(script, *modules):
 
 def as_json(value):
     return json.dumps(value, sort_keys=True)
-
-
-def machine_id_argument(scope):
-    machine_id = study.scopes_by_name[scope].machine_id
-    return [f"--machine-id={machine_id}"] if machine_id is not None else []
 
 
 def stored_mb(paths):

@@ -6,19 +6,6 @@ DETAIL = [t.parameters for t in study.models.values() if not t.members]
 DETAIL_MODULES = sorted({f"detectors/{p['detector']}" for p in DETAIL})
 DETAIL_MODULES += sorted({f"features/{config['features'][p['feature']]['source']}" for p in DETAIL})
 
-
-def detail_features(split):
-    """Features of the machine types that some model is tested on."""
-    found = {
-        layout.features(feature, slug(machine_type), split)
-        for feature, kind in {(p["feature"], p["scope"]) for p in DETAIL}
-        for scope in study.tested_scopes[kind]
-        for machine_type in study.machine_types(split)
-        if scope.hears(machine_type)
-    }
-    return sorted(found)
-
-
 # Masks to draw: those of the first trial that has any, else the defaults.
 AUGMENTATIONS = [
     t.parameters["augmentation"] for t in study.trials if t.parameters.get("augmentation", "none") != "none"
@@ -34,8 +21,8 @@ rule figures:
     input:
         clips="results/{dataset}/clips.parquet",
         tables=rules.tables.output,  # made of every score and log: naming those here as well would slow large plans down
-        features=detail_features("test"),
-        trained=detail_features("train"),
+        features=study.tested_features("test"),
+        trained=study.tested_features("train"),
         code=code("figures", *DETAIL_MODULES),
     output:
         listed="results/{dataset}/figures/figures.txt",
@@ -90,7 +77,7 @@ rule report:
         clips="results/{dataset}/clips.parquet",
         tables=rules.tables.output,
         figures=rules.figures.output.listed,
-        features=detail_features("test"),
+        features=study.tested_features("test"),
         code=code("report", *DETAIL_MODULES),
         templates=sorted(str(path) for path in (ROOT / "src/humwatch/report/templates").iterdir()),
     output:
