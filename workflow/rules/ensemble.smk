@@ -5,12 +5,16 @@ rule ensemble:
         held_out=lambda w: [
             f"{layout.model(*m)}/validation.parquet" for m in study.member_models(w.trial, study.types[w.scope])
         ],
+        calibration=lambda w: [
+            f"{layout.model(*m)}/calibration.parquet" for m in study.member_models(w.trial, study.types[w.scope])
+        ],
         code=code("ensemble"),
     output:
         scores=PATTERN.scores(epochs=0),
         model=f"{PATTERN.model(epochs=0)}/model.json",
         log=f"{PATTERN.model(epochs=0)}/log.csv",
         held_out=f"{PATTERN.model(epochs=0)}/validation.parquet",
+        calibration=f"{PATTERN.model(epochs=0)}/calibration.parquet",
     log:
         "results/{dataset}/logs/ensemble/{scope}/{trial}.log",
     wildcard_constraints:

@@ -29,7 +29,7 @@ def mend():
     """Remove what kills and a damaged disk have left, so that it is made again: temporary files, empty results, damaged tables."""
     files.remove_leftovers(Path(R))
     damaged = files.empty(Path(R))
-    for listed in (Path(R, "tables", CHECKSUMS), Path(R, "figures", FIGURES)):
+    for listed in (Path(R, "tables", CHECKSUMS), Path(R, "figures", FIGURES), Path(R, "detectors", CHECKSUMS)):
         damaged += files.damaged(listed)
     for path in damaged:
         logger.warning(f"{path} is empty or damaged: removed, and made again where this run needs it")

@@ -42,6 +42,12 @@ rule tables:
             for name in study.sweeps
             for kind in ("", "_report")
         ],
+        decisions=report(
+            "results/{dataset}/tables/decisions.csv",
+            caption="../report/decisions.rst",
+            category="Tables",
+            labels={"table": "thresholds and false alarms"},
+        ),
         comparison=["results/{dataset}/tables/comparison.csv"] if REFERENCES else [],
         times="results/{dataset}/tables/times.csv",
         checksums=f"results/{{dataset}}/tables/{CHECKSUMS}",
@@ -56,6 +62,7 @@ rule tables:
             {k: [(s.machine_type, s.machine_id) for s in v] for k, v in study.tested_scopes.items()}
         ),
         bootstrap=[f"--bootstrap-{key}={config['bootstrap'][key]}" for key in ("samples", "seed")],
+        rate=config["alarm"]["false_alarm_rate"],
         machine_types=lambda w: as_json(study.scored_types),
         references=lambda w, input: [f"--references={path}" for path in input.references],
         results=lambda w, output: str(Path(output.auc).parents[1]),
@@ -63,4 +70,4 @@ rule tables:
     shell:
         "python {input.code[0]:q} --log={log:q} --definition={params.definition:q} --scopes={params.scopes:q}"
         " --schema={input.schema:q} --results={params.results:q} {params.references:q} {params.bootstrap:q}"
-        " --machine-types={params.machine_types:q} --out={params.out:q}"
+        " --false-alarm-rate={params.rate} --machine-types={params.machine_types:q} --out={params.out:q}"

@@ -36,7 +36,8 @@ rule train:
     params:
         title=lambda w: f"train {w.scope} {w.trial}",
         trial=lambda w, input: jobs.training_arguments(study, w.scope, w.trial, input.masks, input.previous),
-        validation=[f"--validation-{key}={config['validation'][key]}" for key in ("fraction", "seed")],
+        validation=[f"--validation-{key}={config['validation'][key]}" for key in ("fraction", "seed")]
+        + [f"--calibration-{key}={value}" for key, value in config["calibration"].items() if value is not None],
         device=config["device"],
         interim=PATTERN.of_model("interim"),
         out=PATTERN.model(),

@@ -12,6 +12,7 @@ import yaml
 
 from humwatch.evaluation.auc_table import measure, summary_table
 from humwatch.evaluation.comparison import comparison_table
+from humwatch.evaluation.decisions import decisions_table
 from humwatch.evaluation.sweep_tables import report_table, selected_table, sweep_table, times_table
 from humwatch.files import replacing, write_checksums
 from humwatch.study import trials
@@ -43,6 +44,7 @@ def main(args: argparse.Namespace) -> None:
         grid = definition["sweeps"].get(name, {"trial": sweeps[name]})
         varied = [key for key, values in grid.items() if len(values) > 1]
         files |= {f"sweeps/{name}.csv": table, f"sweeps/{name}_report.csv": report_table(table, auc, varied)}
+    files["decisions.csv"] = decisions_table(every, scores, models, args.false_alarm_rate)
     files["selected.csv"] = selected = selected_table(by_sweep.values())
     if args.references:
         columns = ["selected_trial", "selected_epochs", "selected_score"]
@@ -64,6 +66,7 @@ if __name__ == "__main__":
     parser.add_argument("--results", type=Path, required=True, help="folder of models and scores")
     parser.add_argument("--machine-types", required=True, help="JSON: machine types that were scored")
     parser.add_argument("--references", type=Path, help="CSV of published figures to stand beside ours")
+    parser.add_argument("--false-alarm-rate", type=float, default=0.01, help="that thresholds are to promise")
     parser.add_argument("--bootstrap-samples", type=int, default=1000)
     parser.add_argument("--bootstrap-seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="folder of the tables")

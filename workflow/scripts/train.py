@@ -25,6 +25,7 @@ from humwatch import __version__, parquet
 from humwatch.detectors import base, models
 from humwatch.detectors.pseudo_anomalies import cut_paste
 from humwatch.errors import InputError
+from humwatch.evaluation.decisions import HELD_OUT, OWN, STOPPING, cross_conformal, described
 from humwatch.evaluation.scoring import score_table
 from humwatch.features import store
 from humwatch.features.held_out import split_validation
@@ -44,10 +45,9 @@ def train(args: argparse.Namespace, waited: bool) -> None:
     if args.device != "cpu":
         claim_gpu()
     device = device_of(args.device)
-    split = functools.partial(split_validation, fraction=args.validation_fraction, seed=args.validation_seed)
-    train, validation = store.read_split(args.features, split, args.machine_id)
+    train, validation, apart = read_parts(args)
     detector = base.make(args.detector, json.loads(args.hyperparameters))
-    made_from = json.loads(json.dumps(made_of(args, detector, [train.clips, validation.clips], device)))
+    made_from = json.loads(json.dumps(made_of(args, detector, [train.clips, validation.clips, apart.clips], device)))
     if waited and is_whole(args.out, made_from | {"epoch": args.epochs}):
         cli.log.info("the other process has trained it")
         return
@@ -90,32 +90,63 @@ def train(args: argparse.Namespace, waited: bool) -> None:
     context = base.FitContext(args.seed, args.epochs, device, report=report, masks=masks, clean_targets=clean)
     if not 0 < detector.epoch == args.epochs:  # else an interrupted one that ended after its last epoch
         detector.fit(train, validation, context)
-    del train  # scoring needs memory too
     if detector.diverged:
         cli.log.warning("the loss is no longer finite: recorded as diverged, its scores are left empty")
     try:
+        cross = cross_conformal(detector, train, validation, context, args.calibration_session)
+        del train  # scoring needs memory too
         scores = held_out_scores(detector, validation)
+        calibration = calibration_scores(detector, scores, cross, apart, args.calibration_session)
     except BaseException:  # whatever ends it: the fit is not lost
         if args.interim and detector.epoch:
             save_interim(detector.epoch)
         raise
     parquet.write(scores, args.out / "validation.parquet")
+    parquet.write(calibration, args.out / "calibration.parquet")
     detector.save(args.out, rows, **made_from)
     if args.interim:
         shutil.rmtree(args.interim, ignore_errors=True)
+
+
+def read_parts(args: argparse.Namespace) -> tuple[Features, Features, Features]:
+    """The clips to train on, those held out of training, and those that serve calibration alone (none unless asked for)."""
+    split = functools.partial(split_validation, seed=args.validation_seed)
+    apart = functools.partial(split, fraction=args.validation_fraction + args.calibration_fraction)
+    train, rest = store.read_split(args.features, apart, args.machine_id)
+    clips = pd.concat([train.clips, rest.clips], ignore_index=True)
+    held_out = split(clips, args.validation_fraction)[len(train) :]  # the first of those that are drawn
+    return train, rest if held_out.all() else rest.select(held_out), rest.select(~held_out)
+
+
+def calibration_scores(
+    detector: base.BaseDetector,
+    held_out: pd.DataFrame,
+    cross: pd.DataFrame | None,
+    apart: Features,
+    session: str | None,
+) -> pd.DataFrame:
+    """The calibration table: of clips set apart for it, else, cross-conformal, of the training clips, else of those held out."""
+    if len(apart):
+        return described(score_table(detector, [apart]), OWN, session)
+    if cross is not None:
+        return cross
+    normal = held_out[~held_out["pseudo"]].drop(columns="pseudo") if len(held_out) else held_out
+    stopped = getattr(detector.hyperparameters, "patience", 0) > 0
+    return described(normal.reset_index(drop=True), STOPPING if stopped else HELD_OUT, session)
 
 
 def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[pd.DataFrame], device: str) -> dict:
     """All that shapes a training but its end, in one description: an interrupted training goes on only where it is the same, and
     model.json states it.
 
-    clips: of training and of those held out, in their order.
+    clips: of training, of those held out, and of those of calibration, in their order.
     """
     described = [table[["clip", "machine_type", "machine_id"]].to_csv(index=False) for table in clips]
     return {
         "hyperparameters": dataclasses.asdict(detector.hyperparameters),
         "seed": args.seed,
         "validation": {"fraction": args.validation_fraction, "seed": args.validation_seed},
+        "calibration": {"fraction": args.calibration_fraction, "session": args.calibration_session},
         "clips_sha256": [hashlib.sha256(text.encode()).hexdigest() for text in described],
         "features_sha256": [store.identity(path) for path in args.features],
         "machines": sorted({*zip(clips[0]["machine_type"], clips[0]["machine_id"], strict=True)}),
@@ -139,7 +170,8 @@ def is_whole(folder: Path, made_from: dict) -> bool:
         made = is_made_from(folder, made_from)
         base.load(folder, to_train=True)
         read_log(folder)
-        parquet.read(folder / "validation.parquet")
+        for name in ("validation.parquet", "calibration.parquet"):
+            parquet.read(folder / name)
     except InputError:
         return False
     return made
@@ -212,6 +244,8 @@ if __name__ == "__main__":
     parser.add_argument("--continue-from", type=Path, help="model folder of an earlier milestone")
     parser.add_argument("--validation-fraction", type=float, default=0.1, help="share of each id's clips held out")
     parser.add_argument("--validation-seed", type=int, default=0)
+    parser.add_argument("--calibration-fraction", type=float, default=0.0, help="share that serves calibration alone")
+    parser.add_argument("--calibration-session", help="regular expression of what names a recording session")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--interim", type=Path, help="folder that keeps the last state of a training that is killed")
     every = float(os.environ.get("HUMWATCH_SAVE_EVERY", "10"))

@@ -132,6 +132,16 @@ class BaseDetector(ABC):
         """What the detector makes of each clip before it scores it, (clips, size); None where there is no such thing."""
         return None
 
+    def out_of_fold(
+        self, train: Features, validation: Features, folds: np.ndarray, context: FitContext
+    ) -> dict[str, np.ndarray] | None:
+        """Scores of the clips that it was fitted on, each by a copy that was fitted without the clip's fold, for calibration.
+
+        folds: (clips,) the number of each clip's. NaN where no other fold has a clip of its machine. None, as here, where
+        that would take too long.
+        """
+        return None
+
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
         """Everything learnt, as named arrays."""

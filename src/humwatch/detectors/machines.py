@@ -15,7 +15,8 @@ def machines(clips: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
 
 def machine_names(clips: pd.DataFrame) -> np.ndarray:
     """Its "type/id" for each clip, (clips,)."""
-    return (clips["machine_type"].astype(str) + "/" + clips["machine_id"].astype(str)).to_numpy(dtype=object)
+    columns = (clips[column].to_numpy(object) for column in ("machine_type", "machine_id"))
+    return np.array([f"{machine_type}/{machine_id}" for machine_type, machine_id in zip(*columns, strict=True)], object)
 
 
 def type_of(machine: str) -> str:

@@ -47,18 +47,33 @@ class PerMachineDetector(BaseDetector):
         held_out_rows = dict(machines(validation.clips))
         self.models: dict[str, dict[str, np.ndarray]] = {}
         for machine, rows in machines(train.clips):
-            model = self.models[machine] = self.fit_one(vectors[rows], context.seed)
             normal = held_out[held_out_rows[machine]] if machine in held_out_rows else vectors[rows]
-            model["normal"] = center_and_spread(self.score_one(model, normal))
+            self.models[machine] = self._fit_machine(vectors[rows], normal, context.seed)
         best = self._best_kinds(validation, held_out, context.seed)
         for machine, model in self.models.items():
             model["kind"] = np.array(best.get(type_of(machine), 0))
+
+    def out_of_fold(
+        self, train: Features, validation: Features, folds: np.ndarray, context: FitContext
+    ) -> dict[str, np.ndarray]:
+        vectors, held_out = self.vectors(train), self.vectors(validation)
+        held_out_rows = dict(machines(validation.clips))
+        scores = np.full((len(train), 1 + len(self.kinds)), np.nan)
+        for machine, rows in machines(train.clips):
+            for fold in np.unique(folds[rows]):
+                own, rest = rows[folds[rows] == fold], rows[folds[rows] != fold]
+                if len(rest):
+                    normal = held_out[held_out_rows[machine]] if machine in held_out_rows else vectors[rest]
+                    model = self._fit_machine(vectors[rest], normal, context.seed)
+                    model["kind"] = self.models[machine]["kind"]
+                    scores[own] = self._calibrated(model, vectors[own])
+        return dict(zip(["score", *self.kinds], scores.T.copy(), strict=True))
 
     def score(self, features: Features) -> dict[str, np.ndarray]:
         vectors = self.vectors(features)
         scores = np.empty((len(features), 1 + len(self.kinds)))
         for machine, rows in machines(features.clips):
-            known = [self._calibrated(name, vectors[rows]) for name in similar(machine, self.models)]
+            known = [self._calibrated(self.models[name], vectors[rows]) for name in similar(machine, self.models)]
             scores[rows] = np.min(known, axis=0)
         return dict(zip(["score", *self.kinds], scores.T.copy(), strict=True))
 
@@ -82,9 +97,13 @@ class PerMachineDetector(BaseDetector):
     def _statistics(self) -> ClipStatistics:
         return ClipStatistics(self.hyperparameters.transform, self.hyperparameters.statistics)
 
-    def _calibrated(self, machine: str, vectors: np.ndarray) -> np.ndarray:
+    def _fit_machine(self, vectors: np.ndarray, normal: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        """The model of one machine, its scores in units of those of `normal` clips. vectors, normal: (clips, ...)."""
+        model = self.fit_one(vectors, seed)
+        return {**model, "normal": center_and_spread(self.score_one(model, normal))}
+
+    def _calibrated(self, model: dict[str, np.ndarray], vectors: np.ndarray) -> np.ndarray:
         """The chosen score and all kinds, (clips, 1 + kinds)."""
-        model = self.models[machine]
         scores = calibrated(self.score_one(model, vectors), model["normal"])
         return np.column_stack([scores[:, int(model["kind"])], scores])
 

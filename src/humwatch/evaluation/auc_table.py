@@ -51,7 +51,7 @@ def measure(
         measured += [{**described, **row} for row in _measured(scores, [*held_out.values()], score, samples, seed)]
         described = {"trial": trial.name, "epochs": trial.epochs, "score": score}
         for machine_type, listed in models[key].items():
-            row = _trained({folder: held_out[folder] for folder in listed}, machine_type, score)
+            row = trained_row({folder: held_out[folder] for folder in listed}, machine_type, score)
             trained.append({**described, "machine_type": machine_type, **row})
     table = pd.DataFrame(measured)
     order = ["trial", "machine_type", "machine_id", "domain", "heard", *MEASURES, "note"]
@@ -156,7 +156,7 @@ def _measure(
     return row, drawn
 
 
-def _trained(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score: str) -> dict[str, Any]:
+def trained_row(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score: str) -> dict[str, Any]:
     """What the models of one trial and machine type tell without labels. held_out: model folder -> its held-out scores."""
     logs = [models.log(folder) for folder in held_out]
     return {

@@ -1,5 +1,7 @@
 """Scores made comparable between machines and detectors, by the scores of held-out normal clips."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -22,12 +24,24 @@ def standardise(scores: pd.DataFrame, held_out: pd.DataFrame, column: str) -> np
     An id's variance is drawn towards that of all ids within (weight of 5 clips), since few clips are held out. Ids without any
     are standardised by all held-out clips of their machine type, or else of all types.
     """
-    values, normal = scores[column].to_numpy(float), held_out[column].to_numpy(float)
+    values = scores[column].to_numpy(float)
+    rows_of = rows_by(scores, MACHINE)
+    result = np.empty(len(scores))
+    for machine, (mean, deviation) in scales(rows_of, held_out, column).items():
+        result[rows_of[machine]] = (values[rows_of[machine]] - mean) / deviation
+    return result
+
+
+def scales(
+    machines: Iterable[tuple[str, str]], held_out: pd.DataFrame, column: str
+) -> dict[tuple[str, str], tuple[float, float]]:
+    """The mean and the deviation by which `standardise` does it, of each machine (type, id)."""
+    normal = held_out[column].to_numpy(float)
     known = {machine: normal[rows] for machine, rows in rows_by(held_out, MACHINE).items()}
     squares = {machine: np.square(own - own.mean()).sum() for machine, own in known.items()}
     within = sum(squares.values()) / max(sum(len(own) - 1 for own in known.values()), 1)
-    result = np.empty(len(scores))
-    for machine, rows in rows_by(scores, MACHINE).items():
+    found = {}
+    for machine in machines:
         if machine in known:
             mean, freedom = known[machine].mean(), len(known[machine]) - 1
             variance = (squares[machine] + within * PRIOR_CLIPS) / (freedom + PRIOR_CLIPS)
@@ -35,8 +49,8 @@ def standardise(scores: pd.DataFrame, held_out: pd.DataFrame, column: str) -> np
             same_type = [own for (machine_type, _), own in known.items() if machine_type == machine[0]]
             others = np.concatenate(same_type) if same_type else normal
             mean, variance = others.mean(), others.var()
-        result[rows] = (values[rows] - mean) / np.sqrt(max(variance, SMALLEST_VARIANCE))
-    return result
+        found[machine] = (mean, np.sqrt(max(variance, SMALLEST_VARIANCE)))
+    return found
 
 
 def combine(members: list[tuple[pd.DataFrame, pd.DataFrame, str]]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -63,6 +77,30 @@ def combine(members: list[tuple[pd.DataFrame, pd.DataFrame, str]]) -> tuple[pd.D
     return combined[0], combined[1]
 
 
-def threshold(held_out: np.ndarray, false_alarm_rate: float) -> float:
-    """The score that this share of the held-out normal clips exceeds (their empirical quantile)."""
-    return float(np.quantile(held_out, 1 - false_alarm_rate))
+def combined_calibration(members: list[tuple[pd.DataFrame, pd.DataFrame, str]]) -> pd.DataFrame:
+    """The calibration table of an ensemble: the mean of its members' standardised scores, in the column `score`.
+
+    members: (calibration table, held-out scores, column) of each. Where the members' tables are not of the same clips, or are
+    those of the clips that standardise, the held-out clips serve, each standardised by the others: by itself as well, it would
+    look more normal than a new clip does.
+    """
+    normals = [held_out[~held_out["pseudo"]].reset_index(drop=True) for _, held_out, _ in members]
+    clips = [sorted(table["clip"]) for table, _, _ in members]
+    apart = all(own == clips[0] and not {*own} & {*normal["clip"]} for own, normal in zip(clips, normals, strict=True))
+    tables = [table for table, _, _ in members] if apart else normals
+    base = tables[0]
+    keys = [c for c in (*MACHINE, "clip", "split", "label", "domain", "attributes", "session") if c in base]
+    values = []
+    for table, normal, (_, _, column) in zip(tables, normals, members, strict=True):
+        own = standardise(table, normal, column) if apart else _by_the_others(normal, column)
+        values.append(pd.Series(own, table["clip"]).loc[base["clip"]].to_numpy())
+    method = members[0][0]["method"].iloc[0] if apart else "held-out clips, each standardised by the others"
+    return base[keys].assign(score=np.mean(values, axis=0), method=method)
+
+
+def _by_the_others(normal: pd.DataFrame, column: str) -> np.ndarray:
+    """Each held-out clip's score, standardised by those of all others; 0 for the only one."""
+    rows = range(len(normal))
+    if len(rows) < 2:
+        return np.zeros(len(rows))
+    return np.concatenate([standardise(normal.iloc[[i]], normal.drop(i), column) for i in rows])

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from humwatch.slugs import slug
 
 ALL = "all"
-MODEL_FILES = ("model.json", "model.safetensors", "training.safetensors", "log.csv", "validation.parquet")
-CHECKSUMS, TIMES = "sha256sums.txt", "times.csv"  # in tables/
+TOLD = ("log.csv", "validation.parquet", "calibration.parquet")  # what is known of a model without labels
+MODEL_FILES = ("model.json", "model.safetensors", "training.safetensors", *TOLD)
+CHECKSUMS, TIMES = "sha256sums.txt", "times.csv"  # in tables/; the former in detectors/ too
 FIGURES = "figures.txt"  # the checksums of figures/
 # Columns of tables that are text whatever stands in them: a machine may be called 3, 1e5 or NA.
 TEXT_COLUMNS = ["sweep", "trial", "machine_type", "machine_id", "machine_ids", "domain", "note", "detector", "feature"]

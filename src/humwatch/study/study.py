@@ -13,7 +13,7 @@ from humwatch.datasets import source as sources
 from humwatch.slugs import slug
 from humwatch.study import trials
 from humwatch.study.config import Schema
-from humwatch.study.layout import MODEL_FILES, Layout, Scope
+from humwatch.study.layout import MODEL_FILES, TOLD, Layout, Scope
 from humwatch.study.trials import Trial
 
 SCOPES = ("machine_type", "machine_id", "all")
@@ -73,7 +73,7 @@ class Study:
     def measured(self) -> list[str]:
         """All that tables, figures and report read of models, sorted."""
         folders = {self.layout.model(scope.name, t.name, t.epochs) for t, scope in self._tested()}
-        return sorted({*self.scored, *(f"{f}/{name}" for f in folders for name in ("log.csv", "validation.parquet"))})
+        return sorted({*self.scored, *(f"{f}/{name}" for f in folders for name in TOLD)})
 
     @cached_property
     def scored_types(self) -> list[str]:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from humwatch.evaluation.calibration import PRIOR_CLIPS, combine, standardise, threshold
+from humwatch.evaluation.calibration import PRIOR_CLIPS, combine, standardise
 
 
 def clips(scores, machine_id, pseudo=False, **more):
@@ -51,17 +51,13 @@ def test_combine_averages_by_clip_name_whatever_the_order():
     assert len(held) == 40 and held["score"][~held["pseudo"]].mean() == pytest.approx(0, abs=1e-9)
 
 
-def test_threshold():
-    assert threshold(np.arange(101.0), 0.1) == pytest.approx(90)
-
-
 def test_an_ensemble_in_the_workflow(finished, tmp_path):
     """Members are trained once, whatever else they are used for; the ensemble is a row of every table."""
     project = finished.copy(tmp_path / "project")
     members = [{"learning_rate": [0.01, 0.001], "seed": 0}, {"learning_rate": 0.001, "score": "std"}]
     project.configure(project.config | {"ensembles": {"both": members}})
     # One trial's scores are now read by a second pooling, which is submitted too.
-    assert project.planned() == {"score": 1, "ensemble": 1, "tables": 1, "figures": 1, "report": 1}
+    assert project.planned() == {"score": 1, "ensemble": 1, "tables": 1, "figures": 1, "report": 1, "pack": 1}
     project.run()
     scores = pd.read_parquet(project.results / "scores/slider/ensemble-both/epochs-0.parquet")
     auc = pd.read_csv(project.results / "tables/auc.csv", dtype={"machine_id": str})

@@ -1,0 +1,235 @@
+"""From a finished study, `results/<name>`, to the files of its detectors."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from humwatch import __version__, parquet
+from humwatch.datasets.clips import read_samples
+from humwatch.detectors import models
+from humwatch.errors import InputError
+from humwatch.evaluation.auc_table import trained_row
+from humwatch.evaluation.calibration import scales
+from humwatch.evaluation.decisions import calibrations
+from humwatch.evaluation.selection import NOT_PARAMETERS, choose, overall_choice
+from humwatch.features import base as features
+from humwatch.study.layout import Scope
+from humwatch.study.study import Study
+from humwatch.study.trials import Trial
+from humwatch.use import explain, pack
+
+REFERENCE_CLIPS = 50  # of each machine, whose sound is what is normal when alarms are explained
+Machine = tuple[str, str]  # type, id
+
+
+class Finished:
+    """A study that has run. study: its configuration, expanded. train: its training clips, of the clip table."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        clips = parquet.read(Path(study.layout.root, "clips.parquet"))
+        self.train = clips[clips["split"] == "train"].reset_index(drop=True)
+
+    def machines(self, heard: Scope) -> list[Machine]:
+        """Those with training clips that such a model hears."""
+        every = sorted({*zip(self.train["machine_type"], self.train["machine_id"], strict=True)})
+        return [machine for machine in every if heard.hears(*machine)]
+
+    def scopes(self, trial: Trial, known: Sequence[Machine]) -> list[Scope]:
+        """Of the trial's models that hear these machines."""
+        make = {"all": lambda m: Scope(), "machine_type": lambda m: Scope(m[0]), "machine_id": lambda m: Scope(*m)}
+        return list(dict.fromkeys(make[trial.parameters["scope"]](machine) for machine in known))
+
+    def members(self, trial: Trial) -> Sequence[Trial]:
+        """Of an ensemble; else the trial itself."""
+        return trial.members or (trial,)
+
+    def folder(self, trial: Trial, scope: Scope) -> Path:
+        """Of a model."""
+        return Path(self.study.layout.model(scope.name, trial.name, trial.epochs))
+
+    def usable(self, trial: Trial) -> bool:
+        """Whether all that it hears can be computed of a new recording."""
+        stated = [self.study.config["features"][member.parameters["feature"]] for member in self.members(trial)]
+        return all(features.make(feature).from_recordings for feature in stated)
+
+    def choice(self, heard: Scope) -> Trial | None:
+        """The trial chosen without labels over all sweeps, of those that can be used; None where nothing tells.
+
+        It is the one that the report shows in detail, where that can be used.
+        """
+        known = self.machines(heard)
+        tables: list[pd.DataFrame] = []
+        usable: dict[tuple, Trial] = {}
+        for sweep in self.study.sweeps.values():
+            found = [trial for trial in sweep if self.usable(trial)]
+            usable |= {(t.name, t.epochs, t.parameters["score"]): t for t in found}
+            table = pd.DataFrame([self._trained(trial, known) for trial in found])
+            if len(table):
+                parameters = [str(column) for column in table if column not in NOT_PARAMETERS]
+                tables.append(table.assign(selected=table.index == choose(table, parameters)))
+        if not usable:
+            return None
+        chosen = overall_choice(tables)
+        if len(chosen):
+            row = chosen.iloc[0]
+            return usable[row["trial"], row["epochs"], row["score"]]
+        return next(iter(usable.values())) if len(usable) == 1 and not tables[0]["diverged"].item() else None
+
+    def _trained(self, trial: Trial, known: Sequence[Machine]) -> dict[str, Any]:
+        """The trial's row in a sweep's table, as far as no label made it; numbers as tables round them."""
+        machine_type, folders = known[0][0], [self.folder(trial, scope) for scope in self.scopes(trial, known)]
+        held_out = {folder: parquet.read(folder / "validation.parquet") for folder in folders}
+        row = trained_row(held_out, machine_type, trial.parameters["score"])
+        rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
+        parameters = {k: str(v) if isinstance(v, list) else v for k, v in trial.parameters.items()}
+        return {**parameters, "trial": trial.name, "epochs": trial.epochs, "machine_type": machine_type, **rounded}
+
+    def heard(self, name: str | None) -> Scope:
+        """What a detector of this name hears, as folders of models are named; without a name, the only machine type."""
+        machines = self.machines(Scope())
+        types = [Scope(machine_type) for machine_type in dict.fromkeys(machine_type for machine_type, _ in machines)]
+        every = {scope.name: scope for scope in [*types, *(Scope(*machine) for machine in machines), Scope()]}
+        if name is None and len(types) == 1:
+            return types[0]
+        if name not in every:
+            what = "there are several machine types" if name is None else f"there is no model {name}"
+            raise InputError(f"{self.study.layout.root}: {what}: name one of {', '.join(every)} (--model)")
+        return every[name]
+
+    def trial(
+        self, heard: Scope, name: str | None = None, epochs: int | None = None, score: str | None = None
+    ) -> Trial:
+        """The trial of this name, at its last milestone unless told, or the chosen one. InputError where there is none."""
+        if name is None:
+            if (chosen := self.choice(heard)) is None:
+                raise InputError(f"{self.study.layout.root}: no trial can be chosen without labels: name one (--trial)")
+            return chosen
+        found = [trial for trial in self.study.trials if trial.name == name]
+        if not found:
+            raise InputError(
+                f"{self.study.layout.root} has no trial {name}: give a name of column trial in its tables/auc.csv"
+            )
+        last = max(trial.epochs for trial in found) if epochs is None else epochs
+        found = [t for t in found if t.epochs == last and score in (None, t.parameters["score"])]
+        if not found:
+            raise InputError(
+                f"{name} was not studied at {last} epochs{f' with score {score}' if score else ''}: correct that"
+            )
+        return found[0]
+
+
+def assemble(finished: Finished, trial: Trial, heard: Scope, out: Path) -> None:
+    """Write what a trial has made for the machines of a scope to the file `out`; InputError where it cannot be used."""
+    known = finished.machines(heard)
+    train = finished.train[
+        [heard.hears(t, i) for t, i in zip(finished.train["machine_type"], finished.train["machine_id"], strict=True)]
+    ]
+    members = finished.members(trial)
+    arrays: dict[str, np.ndarray] = {}
+    described = [
+        _member(finished, member, known, f"members.{i}.", arrays, standardised=bool(trial.members))
+        for i, member in enumerate(members)
+    ]
+    calibration = _calibration(finished, trial, known, arrays)
+    rate = int(train["sample_rate"].iloc[0])
+    channel = finished.study.source.channel
+    folder = Path(finished.study.folder)
+    for i, (machine_type, machine_id) in enumerate(known):
+        own = train["clip"][(train["machine_type"] == machine_type) & (train["machine_id"] == machine_id)]
+        every = np.unique(np.linspace(0, len(own) - 1, REFERENCE_CLIPS).round().astype(int))
+        normal = explain.reference(
+            explain.levels(read_samples(folder / clip, channel)[0], rate) for clip in own.iloc[every]
+        )
+        arrays |= {f"reference.{i}.median": normal.median, f"reference.{i}.spread": normal.spread}
+        arrays[f"reference.{i}.clips"] = np.array(len(every))
+    lengths = (train["seconds"] * rate).round().astype(int)
+    description = {
+        "trial": trial.name,
+        "epochs": trial.epochs,
+        "score": trial.parameters["score"],
+        "members": described,
+        "machines": known,
+        "sample_rate": rate,
+        "channel": channel,
+        "samples": int(lengths.median()),
+        "longest_samples": int(lengths.max()),
+        "false_alarm_rate": finished.study.config["alarm"]["false_alarm_rate"],
+        "calibration": calibration,
+        "recordings_sha256": hashlib.sha256("".join(train["sha256"]).encode()).hexdigest(),
+        "versions": {"humwatch": __version__},
+    }
+    pack.write(out, description, arrays)
+
+
+def _member(
+    finished: Finished,
+    trial: Trial,
+    known: Sequence[Machine],
+    prefix: str,
+    arrays: dict[str, np.ndarray],
+    standardised: bool,
+) -> dict[str, Any]:
+    """The description of a trial; its arrays go to `arrays`, by names that begin with `prefix`."""
+    scopes = finished.scopes(trial, known)
+    folders = [finished.folder(trial, scope) for scope in scopes]
+    made = [models.description(folder) for folder in folders]
+    described = []
+    for i, (scope, folder, model) in enumerate(zip(scopes, folders, made, strict=True)):
+        if model["diverged"]:
+            raise InputError(f"{folder} has diverged, its scores mean nothing: pack another trial")
+        if not finished.usable(trial):
+            raise InputError(
+                f"{folder} hears features that were computed elsewhere, which cannot be computed of a new recording: pack a "
+                "trial of another feature"
+            )
+        arrays |= {f"{prefix}models.{i}.{name}": array for name, array in models.arrays(folder, "model").items()}
+        keys = ("feature", "epoch", "seed", "sha256", "clips_sha256", "features_sha256", "versions")
+        heard = [machine for machine in known if scope.hears(*machine)]
+        described.append({"machines": heard, **{key: model[key] for key in keys}})
+    hyperparameters = dict(made[0]["hyperparameters"])
+    if hyperparameters.get("precision") == "auto":  # what it meant there: calibration scores are of that precision
+        hyperparameters["precision"] = made[0]["device"]["precision"]
+    found = {
+        "trial": trial.name,
+        "epochs": trial.epochs,
+        "detector": made[0]["detector"],
+        "hyperparameters": hyperparameters,
+        "feature": {key: value for key, value in made[0]["feature"].items() if key != "bins"},
+        "score": trial.parameters["score"],
+        "models": described,
+    }
+    if standardised:
+        held_out = pd.concat([parquet.read(folder / "validation.parquet") for folder in folders], ignore_index=True)
+        normal = held_out[~held_out["pseudo"] & held_out["machine_type"].isin({t for t, _ in known})].reset_index(
+            drop=True
+        )
+        scale = scales(known, normal, found["score"])
+        found["scales"] = [[*machine, float(mean), float(deviation)] for machine, (mean, deviation) in scale.items()]
+    return found
+
+
+def _calibration(
+    finished: Finished, trial: Trial, known: Sequence[Machine], arrays: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """How the calibration scores came to be; the scores, with machines, clips and sessions, go to `arrays`."""
+    folders = [finished.folder(trial, scope) for scope in finished.scopes(trial, known)]
+    tables = [parquet.read(folder / "calibration.parquet") for folder in folders]
+    calibrated = {machine_type for machine_type, _ in calibrations(tables, trial.parameters["score"], 0.5)}
+    if lacking := sorted({machine_type for machine_type, _ in known} - calibrated):
+        raise InputError(
+            f"{folders[0]} has no scores of normal clips of {lacking[0]} that it was not fitted on, which thresholds are taken "
+            "from: add training clips"
+        )
+    table = pd.concat(tables, ignore_index=True)
+    number = {machine: i for i, machine in enumerate(known)}
+    table["machine"] = [
+        number.get(machine, -1) for machine in zip(table["machine_type"], table["machine_id"], strict=True)
+    ]
+    table = table[table["machine"] >= 0].sort_values(["machine", "clip"], kind="stable")
+    arrays |= pack.calibration_arrays(table.assign(score=table[trial.parameters["score"]]), grouped="session" in table)
+    return {"method": table["method"].iloc[0], "clips": len(table)}

@@ -1,0 +1,74 @@
+"""Recordings by name: which ones are meant, and what a detector makes of them."""
+
+import argparse
+import glob
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from humwatch.datasets.formats import AUDIO_SUFFIXES
+from humwatch.errors import InputError
+from humwatch.progress import Progress
+from humwatch.use import pictures, rows
+from humwatch.use.detector import load
+
+log = logging.getLogger("humwatch")
+
+REASONS = 3
+ALARM = 3  # exit code
+
+
+def score_recordings(args: argparse.Namespace) -> None:
+    """What `humwatch score` does; ends the process with its exit code."""
+    detector = load(args.detector, args.rate)
+    if args.machine:
+        detector.known(args.machine)
+    if args.hop is not None and not args.hop > 0:
+        raise InputError(f"--hop is {args.hop:g}: give seconds above 0")
+    paths = [*named(args.inputs)]
+    progress = Progress("recordings", len(paths))
+    windows = alarms = broken = 0
+    reasons = REASONS if args.why else 1
+    with rows.writers(args.csv, args.json) as writers:
+        for i, path in enumerate(paths, 1):
+            try:
+                decisions = detector.score(
+                    path, machine=args.machine, hop=args.hop, resample=args.resample, why=reasons
+                )
+                if args.map and any(decision.alarm for decision in decisions):
+                    pictures.save(detector, path, decisions, args.map, args.resample)
+            except InputError as error:
+                broken += 1
+                log.error("%s", error)
+                continue
+            for decision in decisions:
+                for write in writers:
+                    write(decision)
+            windows, alarms = windows + len(decisions), alarms + sum(decision.alarm for decision in decisions)
+            progress.update(i)
+    for sentence in [f"{alarms} of {windows} windows are alarms", *rows.promise(detector)]:
+        print(sentence, file=sys.stderr)
+    if broken and not args.skip_broken:
+        raise InputError(f"{broken} of {len(paths)} recordings could not be scored: replace them, or add --skip-broken")
+    if alarms:
+        sys.exit(ALARM)
+
+
+def named(names: Iterable[str]) -> Iterator[str]:
+    """The recordings that are meant: files, all below a folder, what matches a pattern; -: the lines of standard input."""
+    for name in names:
+        if name == "-":
+            yield from named(line for line in sys.stdin.read().splitlines() if line)
+        elif Path(name).is_dir():
+            found = sorted(str(path) for path in Path(name).rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+            if not found:
+                raise InputError(f"{name} holds no recordings: name another folder")
+            yield from found
+        elif glob.has_magic(name) and not Path(name).exists():
+            found = sorted(glob.glob(name, recursive=True))
+            if not found:
+                raise InputError(f"{name} matches no file: correct the pattern")
+            yield from named(found)
+        else:
+            yield name
