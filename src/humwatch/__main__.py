@@ -11,9 +11,11 @@ from humwatch import cli
 COMMANDS = {
     "calibrate": "humwatch.commands.calibrate",
     "data": "humwatch.study.overview",
+    "listen": "humwatch.commands.listen",
     "pack": "humwatch.commands.pack",
     "plan": "humwatch.study.plan",
     "score": "humwatch.commands.score",
+    "watch": "humwatch.commands.watch",
 }  # a module with `add_arguments(parser)` and `main(args)`; its docstring is the help
 
 

@@ -84,7 +84,7 @@ class Detector:
         """
         if isinstance(recording, np.ndarray):
             name = file or "the samples"
-            samples = self.at_own_rate(name, _one_channel(name, recording, self.channel), sample_rate, resample)
+            samples = self.at_own_rate(name, one_channel(name, recording, self.channel), sample_rate, resample)
         else:
             name = file or str(recording)
             samples = self.read(recording, resample)
@@ -170,6 +170,11 @@ class Detector:
             and (machine[1] in folders or f"_id_{machine[1]}_" in f"_{name}" or f"section_{machine[1]}_" in name)
         ]
         return found[0] if len(found) == 1 else None
+
+    @property
+    def short_name(self) -> str:
+        """The beginning of the checksum of its file, which tells a calibration from the next."""
+        return self.description["sha256"][:16]
 
     @property
     def channel(self) -> int | str:
@@ -265,7 +270,7 @@ def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def _one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarray:
+def one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarray:
     """(samples,) or (samples, channels) -> (samples,) float32; one channel is what it is, whatever channel is asked for."""
     samples = np.asarray(samples, np.float32)
     if samples.ndim == 1:
