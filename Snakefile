@@ -12,6 +12,7 @@ container: "docker://python:3.11-slim"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/run.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/augment.smk"
@@ -34,12 +35,12 @@ rule all:
     default_target: True
     input:
         f"{R}/clips.parquet",
-        TRAINED,
-        MEASURED,
+        study.trained,
+        study.measured,
         expand(
             [*rules.tables.output, rules.figures.output.listed, *rules.report.output],
             dataset=dataset["name"],
         )
-        if SCORES
+        if study.scored
         else [],
-        expand(rules.pack.output, dataset=dataset["name"]) if dataset["source"] != "parquet" else [],
+        expand(rules.pack.output, dataset=dataset["name"]) if study.source.has_recordings else [],

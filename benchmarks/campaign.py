@@ -239,9 +239,6 @@ def project(folder: Path, config: dict) -> Path:
             shutil.copytree(ROOT / part, folder / part, symlinks=True, ignore=ignored)
         else:
             shutil.copy2(ROOT / part, folder / part)
-    # A checkpoint after every epoch, so that there is something to go on from.
-    script = folder / "workflow/scripts/train.py"
-    script.write_text(script.read_text().replace("default=10.0", "default=0.0"))
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     return folder
 
@@ -250,6 +247,7 @@ def start(place: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--cores", "2"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(place / "src"), "OMP_NUM_THREADS": "1"}
+    environment["HUMWATCH_SAVE_EVERY"] = "0"  # after every epoch, so that there is something to go on from
     return subprocess.Popen(
         command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )  # fmt: skip

@@ -16,9 +16,9 @@ import scipy.fft
 import scipy.signal
 from common import parser, per_clip, write
 
-from humwatch.features.logmel import LogMel
-from humwatch.features.modspec import ModSpec
-from humwatch.features.waveform import Waveform
+from humwatch.features.logmel import Feature as LogMel
+from humwatch.features.modspec import Feature as ModSpec
+from humwatch.features.waveform import Feature as Waveform
 
 RATE = 16000
 

@@ -21,7 +21,7 @@ from common import parser, per_clip, recordings, write
 
 from humwatch.datasets.clips import read_samples
 from humwatch.detectors import base
-from humwatch.features.logmel import LogMel
+from humwatch.features.logmel import Feature as LogMel
 from humwatch.features.store import ROWS_PER_GROUP, Features
 
 DETECTORS = {
@@ -39,8 +39,7 @@ SECONDS = 10.0  # of a clip
 def hear(folder: Path, table: pd.DataFrame) -> Features:
     logmel = LogMel()
     frames = [logmel(*read_samples(folder / clip)) for clip in table["clip"]]
-    starts = np.cumsum([0, *map(len, frames)])
-    return Features(np.concatenate(frames), starts, table.reset_index(drop=True), logmel.parameters(16000))
+    return Features.of(frames, table.reset_index(drop=True), logmel.parameters(16000))
 
 
 def score(folder: Path, table: pd.DataFrame, detector: base.BaseDetector | None) -> None:

@@ -18,7 +18,8 @@ from common import ROOT, parser, run, write
 from training import measure
 
 from humwatch.study.config import read_schema, validate
-from humwatch.study.plan import Study
+from humwatch.study.plan import Plan
+from humwatch.study.study import Study
 
 FULL = {
     "train": 790,
@@ -39,7 +40,7 @@ def study(share: float, recipe: str) -> dict:
 def training_windows(config: dict) -> tuple[int, int]:
     """Windows that are trained in all, and the number of jobs."""
     schema = read_schema()
-    planned = Study(validate(config, schema), schema)
+    planned = Plan(Study(validate(config, schema), schema))
     steps = [training for chain in planned.chains for training in chain]
     part = 5 if config["trial"]["recipe"] == "fast" else 1
     return sum(t.windows * t.epochs // part for t in steps), int(planned.table()["jobs"][:-1].sum())

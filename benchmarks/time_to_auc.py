@@ -26,14 +26,15 @@ import torch
 from common import parser, write
 from training import measure
 
-from humwatch.datasets import clips, demo
+from humwatch.datasets import clips, slide_rails
 from humwatch.datasets.directory import parse
+from humwatch.datasets.source import SAMPLE_RATE
 from humwatch.detectors import base
 from humwatch.evaluation.metrics import auc
 from humwatch.features import store
 from humwatch.features.extract import extract
 from humwatch.features.held_out import split_validation
-from humwatch.features.logmel import LogMel
+from humwatch.features.logmel import Feature as LogMel
 from humwatch.progress import Progress
 
 COURSE = {"batch_size": 1000, "learning_rate": 0.001, "recipe": "report"}
@@ -46,8 +47,8 @@ class Reached(Exception):
 
 def make_features(folder: Path, size: str | dict) -> None:
     for split in ("train", "test"):
-        names = [parse(name) for name in demo.write(folder, size, split)]
-        table = clips.table(folder, names, demo.SAMPLE_RATE)
+        names = [parse(name) for name in slide_rails.write(folder, size, split)]
+        table = clips.table(folder, names, SAMPLE_RATE)
         extract(folder, table, LogMel(), 0, folder / f"{split}.parquet", Progress("clips", len(table)))
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import soundfile
 import yaml
 from filelock import FileLock
+from zenodo_server import server  # noqa: F401  # a fixture
 
 ROOT = Path(__file__).parents[1]
 PARTS = ["Snakefile", "workflow", "src", "profiles", "config"]
@@ -91,6 +93,23 @@ class Project:
         if check and done.returncode:
             raise AssertionError(f"snakemake failed:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
         return done
+
+    def start_until(self, begun: str, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen:
+        """A run that has come so far that a file like `begun` is there below its results, in a process group of its own."""
+        process = subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment() | (environment or {}),
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        deadline = time.monotonic() + 240
+        while not list(self.results.glob(begun)):
+            assert process.poll() is None and time.monotonic() < deadline, f"{begun} never began"
+            time.sleep(0.002)
+        return process
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Jobs by rule that a run would do, rule all left out."""

@@ -4,37 +4,34 @@ Training and tables are a Snakemake workflow (`snakemake --cores 2`); these comm
 """
 
 import argparse
+import ast
 import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from humwatch import cli
-
-COMMANDS = {
-    "calibrate": "humwatch.commands.calibrate",
-    "data": "humwatch.study.overview",
-    "listen": "humwatch.commands.listen",
-    "pack": "humwatch.commands.pack",
-    "plan": "humwatch.study.plan",
-    "score": "humwatch.commands.score",
-    "watch": "humwatch.commands.watch",
-}  # a module with `add_arguments(parser)` and `main(args)`; its docstring is the help
+from humwatch import cli, commands
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command: a file of commands/, whose docstring is its help. It is imported when it is called, and no other is."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         "humwatch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, module_name in COMMANDS.items():
-        module = importlib.import_module(module_name)
-        text = module.__doc__ or ""
-        command = commands.add_parser(
-            name,
-            help=text.splitlines()[0],
+    listed = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for file in sorted(file for folder in commands.__path__ for file in Path(folder).glob("[a-z]*.py")):
+        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        command = listed.add_parser(
+            file.stem,
+            help=text.partition("\n")[0],
             description=text,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module.add_arguments(command)
-        command.set_defaults(stage=module.main, log=None, title="")
+        if file.stem in arguments[:1]:
+            module = importlib.import_module(f"humwatch.commands.{file.stem}")
+            module.add_arguments(command)
+            command.set_defaults(stage=module.main, log=None, title="")
     chosen = parser.parse_args(arguments)
     cli.run(chosen.stage, chosen)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from humwatch.errors import InputError
-from humwatch.study.layout import readable
+from humwatch.slugs import readable
 
 log = logging.getLogger("humwatch")
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT}

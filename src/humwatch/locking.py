@@ -1,7 +1,6 @@
 """Locks that go with the process that holds them, however it ends: one run in a folder, one training of a model and on a GPU."""
 
 import errno
-import fcntl
 import glob
 import itertools
 import logging
@@ -10,13 +9,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from humwatch.errors import InputError
 
 log = logging.getLogger("humwatch")
-NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
-_held: dict[str, IO[str]] = {}  # open for the life of the process: closing a file releases its lock
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
+_held: dict[str, FileLock] = {}  # for the life of the process
 
 
 def hold_lock(path: str | Path) -> None:
@@ -33,19 +33,19 @@ def try_lock(path: str | Path) -> bool:
     path = os.path.abspath(path)
     if path in _held:
         return True
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a")  # noqa: SIM115
-    if not _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
-        file.close()
+    lock = _lock(path)
+    if not _acquire(lock, blocking=False):
         return False
-    _held[path] = file
+    _held[path] = lock
     return True
 
 
 def is_free(path: Path) -> bool:
     """Whether no process holds the lock."""
-    with open(path, "a") as file:
-        return _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lock = _lock(path)
+    free = _acquire(lock, blocking=False)
+    lock.release()
+    return free
 
 
 @contextmanager
@@ -54,21 +54,16 @@ def alone(path: Path, what: str) -> Iterator[bool]:
 
     what: the sentence's words for what that process does. The file is gone afterwards.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    waited = False
-    while True:
-        with open(path, "a") as file:
-            if not _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                log.warning("another process is still %s: waiting for it to end (%s)", what, path)
-                waited = True
-                _lock(file, fcntl.LOCK_EX)
-            if not _is_file(file, path):
-                continue  # the other one has removed it meanwhile: lock the new one
-            try:
-                yield waited
-            finally:
-                path.unlink(missing_ok=True)
-            return
+    lock = _lock(path)
+    waited = not _acquire(lock, blocking=False)
+    if waited:
+        log.warning("another process is still %s: waiting for it to end (%s)", what, path)
+        _acquire(lock, blocking=True)
+    try:
+        yield waited
+    finally:
+        path.unlink(missing_ok=True)  # who waits for it locks the next one
+        lock.release()
 
 
 def claim_gpu() -> None:
@@ -87,24 +82,21 @@ def claim_gpu() -> None:
                 return
 
 
-def _lock(file: IO[str], how: int) -> bool:
-    """Lock an open file: False where another process has. A file system without locks lets everybody through, with a warning."""
+def _lock(path: str | Path) -> FileLock:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path)
+
+
+def _acquire(lock: FileLock, blocking: bool) -> bool:
+    """Whether the lock is ours now. A file system without locks lets everybody through, with a warning."""
     try:
-        fcntl.flock(file, how)
-    except BlockingIOError:
+        lock.acquire(blocking=blocking)
+    except Timeout:
         return False
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
         log.warning(
-            "%s: this file system has no locks (%s): see to it that one run at a time works here", file.name, error
+            "%s: this file system has no locks (%s): see to it that one run at a time works here", lock.lock_file, error
         )
     return True
-
-
-def _is_file(file: IO[str], path: Path) -> bool:
-    """Whether the open file is the one that has the path's name."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from conftest import Project, tiny_config
 
+from humwatch.features.base import feature_class
 from humwatch.study import plan
 
 SLURM = Path(os.environ.get("HUMWATCH_SLURM", "/tmp/humwatch-slurm"))
@@ -56,11 +57,12 @@ def start(project: Project, *arguments: str, path: str = "") -> subprocess.Popen
     if not (project.folder / "slurm").exists():
         (project.folder / "slurm").symlink_to("profiles/slurm")
     quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10", "--jobs", "4"]
+    environment = project.environment() | {"HUMWATCH_SAVE_EVERY": "0.5"}  # so that there is a middle
     with open(project.folder / "output.txt", "w") as output:
         return subprocess.Popen(
             ["snakemake", "--configfile", "config.yaml", "--profile", "slurm", *quick, *arguments],
             cwd=project.folder,
-            env=project.environment() | ({"PATH": f"{path}:{project.environment()['PATH']}"} if path else {}),
+            env=environment | ({"PATH": f"{path}:{environment['PATH']}"} if path else {}),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -97,8 +99,6 @@ def local(tmp_path_factory) -> Project:
 def disturbed(tmp_path_factory) -> tuple[Project, pd.DataFrame, str]:
     """The whole study on Slurm, trainings cancelled and slurmd restarted on the way; its jobs; a cancelled training's log."""
     project = Project(tmp_path_factory.mktemp("slurm") / "project", CONFIG)
-    script = project.folder / "workflow/scripts/train.py"  # saves often, so that there is a middle
-    script.write_text(script.read_text().replace("default=10.0", "default=0.5"))
     process = start(project, "--group-components", "short_trainings=2")
     wait_for(lambda: list(project.results.glob("interim/*/*/*/*/model.json")), process, "a training")
     for job in jobs(project, "RUNNING").query("partition == 'gpu'")["id"]:
@@ -184,7 +184,7 @@ def test_estimates_fit_measurements(disturbed):
     parameters = {"detector": "vae", "window": 5, "batch_size": 200} | CONFIG["trial"]
     training = plan.Training(parameters, 5 * 309, 128, CONFIG["trial"]["epochs"])  # six clips, one of them held out
     work = {
-        "features": 6 * plan.CLIP_SECONDS["logmel"],
+        "features": 6 * feature_class("logmel").seconds_per_clip,
         "train": training.seconds(gpu=False),  # the longest was never cancelled
         "score": plan.scoring_seconds(parameters, 6 * 309, 128),
     }

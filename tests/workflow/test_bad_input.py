@@ -175,17 +175,17 @@ def test_empty_folder(project, tmp_path):
     assert "has no recordings: add some" in fail(project, "--dry-run")
 
 
-def test_wrong_features_are_refused(recordings, tmp_path):
-    from humwatch.errors import InputError
-    from humwatch.features import store
-
+@pytest.mark.parametrize(
+    ("feature", "sentence"),
+    [
+        ('{"source": "mfcc"}', "a feature has the source 'mfcc': there is no src/humwatch/features/mfcc.py"),
+        ('{"source": "logmel", "mels": 64}', "features/logmel.py: Feature.__init__() got an unexpected keyword argument 'mels'"),
+    ],
+)  # fmt: skip
+def test_features_that_are_none(recordings, tmp_path, feature, sentence):
     clips(recordings, "train", tmp_path / "clips.parquet", ok=True)
     arguments = ["--folder", recordings, "--clips", tmp_path / "clips.parquet", "--out", tmp_path / "f.parquet"]
-    script("features", *arguments, "--feature", '{"source": "logmel", "n_mels": 64}', ok=True)
-    stored = store.parameters(tmp_path / "f.parquet")
-    store.read([tmp_path / "f.parquet"], expected=stored)
-    with pytest.raises(InputError, match=r"made with other parameters \(n_mels=64 instead of 128\)"):
-        store.read([tmp_path / "f.parquet"], expected=stored | {"n_mels": 128})
+    assert sentence in script("features", *arguments, "--feature", feature)
 
 
 @pytest.fixture

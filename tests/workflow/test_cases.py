@@ -3,14 +3,12 @@
 import os
 import re
 import signal
-import subprocess
-import time
 
 import pandas as pd
 import pytest
 from conftest import Project, tiny_config, write_clip, write_recordings
 
-from humwatch.study.layout import slug
+from humwatch.slugs import slug
 
 MACHINES = ["-a'$(touch PWNED)'b & \"c\"; {3} <y> #1, 50 % Größe $x$", "3"]
 FILE = "{x} <z>'s $(touch PWNED) %20 ü.wav"
@@ -150,19 +148,7 @@ def test_ctrl_c(own):
     """At any moment: one line, no traceback, and the plain command goes on."""
     own.configure(own.config | {"trial": {"detector": "vae", "hidden": [256], "epochs": 3000}})
     for begun in ("clips/slider/train.parquet", "interim/slider"):
-        process = subprocess.Popen(
-            own.command(*own.tables),
-            cwd=own.folder,
-            env=own.environment(),
-            start_new_session=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        deadline = time.monotonic() + 120
-        while not list(own.results.glob(f"{begun}*")):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
+        process = own.start_until(f"{begun}*", *own.tables)
         os.killpg(process.pid, signal.SIGINT)
         output = process.communicate(timeout=60)[0]
         assert process.returncode == 1 and "Traceback" not in output and "KeyboardInterrupt" not in output, output[

@@ -68,6 +68,11 @@ def test_feature_edited(project):
     assert project.planned() == {"features": 2, "train": TRIALS, "score": TRIALS, **AFTER}
 
 
+def test_another_feature_edited(project):
+    append_comment(project.folder / "src/humwatch/features/waveform.py")
+    assert project.planned() == {}
+
+
 def test_feature_parameter_changed(project):
     project.configure(project.config | {"features": {"logmel": {"n_mels": 64}}})
     assert project.planned() == {"features": 2, "train": TRIALS, "score": TRIALS, **AFTER}

@@ -17,9 +17,8 @@ import soundfile
 import torch
 from conftest import ROOT, TINY_TRIAL, Project, write_clip
 from sklearn.metrics import roc_auc_score
-from test_download import server  # noqa: F401
 
-from humwatch import datasets
+from humwatch.datasets import source as sources
 from humwatch.detectors.reconstruction.scaling import LogEnergy
 from humwatch.errors import InputError
 from humwatch.evaluation.comparison import comparison_table
@@ -39,7 +38,7 @@ def touch(folder, *names):
 
 def found(source, folder, **keys):
     """(machine_type, split) -> sorted (file name, machine_id, label)."""
-    clips = datasets.recordings({"source": source, "path": str(folder)} | keys, folder)
+    clips = sources.of({"source": source, "path": str(folder)} | keys).recordings(folder)
     return {key: sorted((c.clip.rsplit("/")[-1], c.machine_id, c.label) for c in names) for key, names in clips.items()}
 
 
@@ -76,7 +75,7 @@ def zip_of(names):
 
 
 @pytest.fixture
-def dcase2020(server, tmp_path):  # noqa: F811
+def dcase2020(server, tmp_path):
     """A project that believes the server's three small archives to be the published ones; id 00 is dev, 01 is evaluation."""
     archives = {
         ("3678171", "dev_data_slider.zip"): [f"train/normal_id_00_{i:08d}.wav" for i in range(5)]
@@ -90,16 +89,18 @@ def dcase2020(server, tmp_path):  # noqa: F811
     config = {"name": "small", "source": "dcase2020", "machine_types": ["slider"], "base_url": server.url}
     project = Project(tmp_path / "project", SMALL | {"dataset": config})
     md5 = {name: hashlib.md5(data).hexdigest() for files in server.files.values() for name, data in files.items()}
-    with open(project.folder / "src/humwatch/datasets/dcase2020.py", "a") as file:
+    with open(project.folder / "src/humwatch/datasets/dcase_tables.py", "a") as file:
         file.write(
-            f"\nMD5 |= {md5}\nGROUND_TRUTH = ('3951620', 'eval_data_list.csv', {md5['eval_data_list.csv']!r}, {len(labels)})\n"
+            f"\nDCASE2020.md5.update({md5})\nfrom dataclasses import replace\nlabels = Labels('3951620', 'eval_data_list.csv', "
+            f"{md5['eval_data_list.csv']!r}, {len(labels)})\n"
+            "DCASE2020 = CHALLENGES['dcase2020'] = replace(DCASE2020, labels=labels)\n"
             'for part, ids in {"dev": {"00": (5, 3, 3)}, "additional": {"01": (4,)}, "eval": {"01": (6,)}}.items():\n'
-            '    CLIPS[part]["slider"] = ids\n'
+            '    DCASE2020.clips[part]["slider"] = ids\n'
         )
     return project
 
 
-def test_dcase2020_from_the_archives_to_the_tables(dcase2020, server):  # noqa: F811
+def test_dcase2020_from_the_archives_to_the_tables(dcase2020, server):
     assert (
         "dev_data_slider.zip" in (said := humwatch_data(dcase2020))
         and "Not there yet: slider test, slider train" in said
@@ -134,24 +135,24 @@ def test_dcase2020_from_the_archives_to_the_tables(dcase2020, server):  # noqa: 
     planned = dcase2020.planned()
     assert {"clips": 2, "features": 2, "train": 1}.items() <= planned.items()
     assert not {"download", "unpack", "ground_truth"} & planned.keys() and not server.asked
-    machines = datasets.machines(
-        ALL | report | {"source": "dcase2020", "data_folder": "data", "machine_types": ["slider"]}, {}
-    )
+    machines = sources.of(
+        ALL | report | {"source": "dcase2020", "data_folder": "data", "machine_types": ["slider"]}
+    ).machines({})
     assert ("slider", "train") in machines and "01" not in machines["slider", "train"], (
         "the evaluation ids stay unheard"
     )
 
     data = {"source": "dcase2020", "parts": ["eval"], "machine_types": ["slider"]}
-    unlabelled = datasets.recordings(data | {"ground_truth": False}, dcase2020.folder / "data")
+    unlabelled = sources.of(data | {"ground_truth": False}).recordings(dcase2020.folder / "data")
     assert {clip.label for clip in unlabelled["slider", "test"]} == {None}
     (dcase2020.folder / "data/dcase2020/eval_data_list.csv").write_text("slider\nid_01_00000000.wav,x,0\n")
     with pytest.raises(InputError, match=r"it has no label of dcase2020/eval/slider/test/id_01_00000001.wav"):
-        datasets.recordings(data | {"ground_truth": True}, dcase2020.folder / "data")
+        sources.of(data | {"ground_truth": True}).recordings(dcase2020.folder / "data")
 
 
 def test_dcase2020_without_its_server_is_one_sentence(dcase2020):
-    (dcase2020.folder / "src/humwatch/datasets/dcase2020.py").open("a").write(
-        "\nfetch.__defaults__ = (BASE_URL, 0, 0.0)\n"
+    (dcase2020.folder / "src/humwatch/datasets/zenodo.py").open("a").write(
+        "\nfetch.__kwdefaults__.update(retries=0, backoff=0.0)\n"
     )
     dcase2020.configure(
         SMALL | {"dataset": dcase2020.config["dataset"] | {"parts": ["dev"], "base_url": "http://127.0.0.1:9"}}
@@ -186,7 +187,7 @@ def test_whole_study_is_planned_without_data(config, jobs, tmp_path):
 def test_what_dcase2020_has_not(keys, sentence):
     dataset = ALL | {"source": "dcase2020", "data_folder": "data", "parts": ["dev", "eval"]} | keys
     with pytest.raises(InputError, match=sentence):
-        datasets.machines(dataset, {})
+        sources.of(dataset).machines({})
 
 
 def test_means_over_different_ids_never_stand_side_by_side():
@@ -281,7 +282,7 @@ def test_folder_layouts(tmp_path):
         ("fan", "train"): [("section_00_source_train_normal_0001_strength_1_ambient.wav", "00", 0)],
         ("fan", "test"): [("section_00_source_test_anomaly_0002.wav", "00", 1), ("section_01_0003.wav", "01", None)],
     }
-    (clip,) = datasets.recordings({"source": "folder", "machine_types": ["fan"]}, tmp_path)["fan", "train"]
+    (clip,) = sources.of({"source": "folder", "machine_types": ["fan"]}).recordings(tmp_path)["fan", "train"]
     assert (clip.domain, clip.attributes) == ("source", "strength_1_ambient")
 
 
@@ -378,7 +379,7 @@ def test_folder_reads_what_is_unambiguous(tmp_path):
     }
     clips = {
         clip.clip: (clip.domain, clip.attributes)
-        for names in datasets.recordings({"source": "folder"}, tmp_path).values()
+        for names in sources.of({"source": "folder"}).recordings(tmp_path).values()
         for clip in names
     }
     assert clips["fan/train/section_00_source_train_normal_0000_.wav"] == ("source", None)
@@ -543,7 +544,7 @@ def test_csv_with_files_elsewhere(tmp_path):
     (tmp_path / "list.csv").write_text(
         f"file,machine,split,label\na.wav,pump,train,\n../out/b.wav,pump,train,\n{tmp_path}/out/c.wav,pump,train,\n"
     )
-    (clips,) = datasets.recordings({"source": "folder", "csv": str(tmp_path / "list.csv")}, tmp_path / "in").values()
+    (clips,) = sources.of({"source": "folder", "csv": str(tmp_path / "list.csv")}).recordings(tmp_path / "in").values()
     assert {clip.clip for clip in clips} == {"a.wav", "../out/b.wav", "../out/c.wav"}
 
 
@@ -658,7 +659,7 @@ def test_features_from_elsewhere_to_tables(tmp_path):
 def test_described_wrongly_elsewhere(tmp_path, rows, columns, sentence):
     write_features(tmp_path / "fan.parquet", rows, **columns)
     with pytest.raises(InputError, match=sentence):
-        datasets.recordings({"source": "parquet"}, tmp_path)
+        sources.of({"source": "parquet"}).recordings(tmp_path)
 
 
 def test_values_from_elsewhere_are_checked(tmp_path):
@@ -667,17 +668,17 @@ def test_values_from_elsewhere_are_checked(tmp_path):
         ([[]], r"has no frames of fan/train/0.wav"),
     ):
         path = write_features(tmp_path / "fan.parquet", [("00", "train", 0)], bins=2, values=frames)
-        names = datasets.recordings({"source": "parquet"}, tmp_path)["fan", "train"]
+        names = sources.of({"source": "parquet"}).recordings(tmp_path)["fan", "train"]
         with pytest.raises(InputError, match=sentence):
             imported.clip_table(path, names)
     pq.write_table(pa.table({"clip": ["a"]}), path)
     with pytest.raises(InputError, match=r"fan.parquet lacks the column\(s\) machine_type"):
-        datasets.recordings({"source": "parquet"}, tmp_path)
+        sources.of({"source": "parquet"}).recordings(tmp_path)
 
 
 def test_features_from_elsewhere_must_be_of_the_same_clips(tmp_path):
     path = write_features(tmp_path / "fan.parquet", ROWS)
-    clips = imported.clip_table(path, datasets.recordings({"source": "parquet"}, tmp_path)["fan", "test"])
+    clips = imported.clip_table(path, sources.of({"source": "parquet"}).recordings(tmp_path)["fan", "test"])
     other = clips.assign(clip=clips["clip"] + "x")
     with pytest.raises(InputError, match=r"has no features of fan/test/80.wavx and 19 more"):
         imported.copy(path, other, tmp_path / "out.parquet")
@@ -713,10 +714,9 @@ def test_log_energies_are_standardised_by_the_training_windows():
     rng = np.random.default_rng(0)
     values = rng.lognormal(-20, [1, 3], (400, 2)).astype(np.float32)
     values[7, 0] = 0
-    starts = np.arange(0, 401, 8)
     clips = pd.DataFrame({"clip": [f"{i}" for i in range(50)]})
     scale = LogEnergy(8, 2)
-    scale.fit(Features(values, starts, clips, {}))
+    scale.fit(Features.of(np.split(values, 50), clips, {}))
     windows = values.reshape(50, 16)
     floor = [np.quantile(values[values[:, b] > 0, b], 0.001) for b in range(2)] * 8
     logs = np.log(windows + floor)
@@ -724,7 +724,7 @@ def test_log_energies_are_standardised_by_the_training_windows():
     np.testing.assert_allclose(scale(torch.from_numpy(windows)), expected, atol=1e-4)
     assert scale.state_dict().keys() == {"floor", "mean", "std"}
     with pytest.raises(InputError, match="negative values"):
-        scale.fit(Features(-values, starts, clips, {}))
+        scale.fit(Features.of(np.split(-values, 50), clips, {}))
 
 
 # Real recordings

@@ -1,10 +1,10 @@
 rule augment:
     """Draw the masks of one augmentation for the training clips of one machine type."""
     input:
-        features="results/{dataset}/features/{feature}/{machine_type}/train.parquet",
+        features=PATTERN.features(split="train"),
         code=code("augment"),
     output:
-        "results/{dataset}/masks/{augmentation}/{feature}/{machine_type}/masks.parquet",
+        PATTERN.masks(),
     log:
         "results/{dataset}/logs/augment/{augmentation}/{feature}/{machine_type}.log",
     params:

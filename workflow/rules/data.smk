@@ -1,3 +1,34 @@
+from humwatch.datasets.dcase_tables import DCASE2020
+
+
+def clip_list(machine_type, split):
+    """The list of the recordings that one clip table is made of, brought up to date."""
+    path = Path(".snakemake/recordings", dataset["name"], slug(machine_type), f"{split}.jsonl")
+    table = Path(layout.clip_table(slug(machine_type), split))
+    return str(listing.update(path, Path(study.folder), study.recordings[machine_type, split], table))
+
+
+# Before jobs are asked for, as with code. Features from elsewhere come without recordings.
+CLIP_LISTS = {key: clip_list(*key) for key in study.recordings if key in study.machines and study.source.has_recordings}
+
+
+def recordings_of(wildcards):
+    """What the clips of one machine type and split are made by, or the list of them."""
+    key = study.types[wildcards.machine_type], wildcards.split
+    return study.source.inputs(*key) if study.source.is_made else CLIP_LISTS[key]
+
+
+@lru_cache
+def sample_rate():
+    """Hz that every clip must have: as stated, or as most training clips have; 0 where none can be read, as their checks say."""
+    if stated := study.source.known_clips()[0]:
+        return stated
+    from humwatch.datasets import audio  # soundfile takes time to load
+
+    clips = [clip for (_, split), names in sorted(study.recordings.items()) if split == "train" for clip in names]
+    return audio.common_sample_rate([f"{study.folder}/{clip.clip}" for clip in clips]) or 0
+
+
 rule demo:
     """Generate the demo's recordings (source demo)."""
     input:
@@ -70,7 +101,7 @@ rule ground_truth:
 rule unpack:
     """Unpack one archive and write its manifest, the mark that all its clips are there (source dcase2020)."""
     input:
-        lambda w: str(dcase2020.archives([w.machine_type], [w.part])[0].path(Path(DATA))),
+        lambda w: str(DCASE2020.archives([w.machine_type], [w.part])[0].path(Path(DATA))),
     output:
         f"{DATA}/dcase2020/{{part}}_{{machine_type}}.json",
     log:
@@ -86,20 +117,20 @@ rule unpack:
         " --archive={input:q} --data-folder={params.folder:q}"
 
 
-if dataset["source"] == "parquet":
+if not study.source.has_recordings:
 
     rule clips_of_features:
         """Check every clip of one machine type and split whose features were computed elsewhere."""
         input:
-            source=lambda w: listing.link(f"{FOLDER}/{TYPES[w.machine_type]}.parquet"),
+            source=lambda w: listing.link(f"{study.folder}/{study.types[w.machine_type]}.parquet"),
             code=code("clips_of_features"),
         output:
-            "results/{dataset}/clips/{machine_type}/{split}.parquet",
+            PATTERN.clip_table(),
         log:
             "results/{dataset}/logs/clips/{machine_type}/{split}.log",
         params:
             title=lambda w: f"clips {w.machine_type} {w.split}",
-            source=lambda w: f"{FOLDER}/{TYPES[w.machine_type]}.parquet",
+            source=lambda w: f"{study.folder}/{study.types[w.machine_type]}.parquet",
             machine_ids=lambda w: as_json(dataset["machine_ids"]),
         shell:
             "python {input.code[0]:q} --log={log:q} --title={params.title:q} --source={params.source:q}"
@@ -111,17 +142,17 @@ else:
         """Open and check every clip of one machine type and split."""
         input:
             recordings=recordings_of,
-            code=code("clips", f"datasets/{datasets.module(dataset)}"),
+            code=code("clips", f"datasets/{study.source.module}"),
         output:
-            "results/{dataset}/clips/{machine_type}/{split}.parquet",
+            PATTERN.clip_table(),
         log:
             "results/{dataset}/logs/clips/{machine_type}/{split}.log",
         priority: 1000
         params:
             title=lambda w: f"clips {w.machine_type} {w.split}",
-            machine_type=lambda w: TYPES[w.machine_type],
-            dataset=dataset_argument,
-            sample_rate=sample_rate,
+            machine_type=lambda w: study.types[w.machine_type],
+            dataset=lambda w: as_json(study.source.needed(w.split)),
+            sample_rate=lambda w: sample_rate(),
         shell:
             "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
             " --dataset={params.dataset:q} --machine-type={params.machine_type:q} --split={wildcards.split:q}"
@@ -131,7 +162,7 @@ else:
 rule merge_clips:
     """The clip table of the whole data set."""
     input:
-        tables=[f"{R}/clips/{slug(t)}/{s}.parquet" for t, s in MACHINES],
+        tables=[layout.clip_table(slug(t), s) for t, s in study.machines],
         code=code("clips_merge"),
     output:
         "results/{dataset}/clips.parquet",

@@ -1,24 +1,52 @@
+from humwatch.features import parquet
+from humwatch.features.base import feature_class
+
+try:
+    IMPORTED = parquet.folders(
+        config["features"],
+        {t.parameters["feature"] for t in study.trials if "feature" in t.parameters},
+        dataset,
+        {machine_type for machine_type, _ in study.machines},
+    )
+except InputError as error:
+    refuse(error)
+COMPUTED = {name: feature["source"] for name, feature in config["features"].items() if name not in IMPORTED}
+# Now, not when a job asks: Snakemake looks into a folder once, and takes what comes later for missing.
+FEATURE_CODE = {name: code("features", f"features/{source}") for name, source in COMPUTED.items()}
+
+
+def any_of(names):
+    """Pattern of these names and no others."""
+    return "|".join(map(re.escape, names)) or "(?!)"  # which matches nothing
+
+
+def features_seconds(wildcards):
+    """Estimate for the clips of one machine type and split."""
+    machine_type = study.types[wildcards.machine_type]
+    clips = sum(n for (t, split, _), n in study.clips.items() if t == machine_type and split == wildcards.split)
+    return clips * feature_class(COMPUTED[wildcards.feature]).seconds_per_clip
+
+
 rule features:
     """Compute one feature of every clip of one machine type and split, once."""
     input:
-        clips="results/{dataset}/clips/{machine_type}/{split}.parquet",
-        code=code("features"),
+        clips=PATTERN.clip_table(),
+        code=lambda w: FEATURE_CODE[w.feature],
     output:
-        "results/{dataset}/features/{feature}/{machine_type}/{split}.parquet",
+        PATTERN.features(),
     log:
         "results/{dataset}/logs/features/{feature}/{machine_type}/{split}.log",
     benchmark:
         "results/{dataset}/benchmarks/features/{feature}/{machine_type}/{split}.tsv"
     wildcard_constraints:
-        feature=features_named(imported=False),
+        feature=any_of(COMPUTED),
     priority: 1000  # every training and score waits for them
     resources:
         mem_mb=lambda w, attempt: attempt * plan.stage_mb("features"),
-        runtime=lambda w, attempt: attempt
-        * plan.minutes(clips_seconds(w, plan.CLIP_SECONDS[config["features"][w.feature]["source"]])),
+        runtime=lambda w, attempt: attempt * plan.minutes(features_seconds(w)),
     params:
         title=lambda w: f"features {w.feature} {w.machine_type} {w.split}",
-        folder=lambda w: FOLDER,
+        folder=lambda w: study.folder,
         feature=lambda w: as_json(config["features"][w.feature]),
         channel=dataset["channel"],
     shell:
@@ -30,20 +58,20 @@ rule features:
 rule import_features:
     """Bring features that were computed elsewhere into the feature store."""
     input:
-        source=lambda w: listing.link(f"{IMPORTED[w.feature]}/{TYPES[w.machine_type]}.parquet"),
-        clips="results/{dataset}/clips/{machine_type}/{split}.parquet",
+        source=lambda w: listing.link(f"{IMPORTED[w.feature]}/{study.types[w.machine_type]}.parquet"),
+        clips=PATTERN.clip_table(),
         code=code("import_features"),
     output:
-        "results/{dataset}/features/{feature}/{machine_type}/{split}.parquet",
+        PATTERN.features(),
     log:
         "results/{dataset}/logs/features/{feature}/{machine_type}/{split}.log",
     benchmark:
         "results/{dataset}/benchmarks/features/{feature}/{machine_type}/{split}.tsv"
     wildcard_constraints:
-        feature=features_named(imported=True),
+        feature=any_of(IMPORTED),
     params:
         title=lambda w: f"features {w.feature} {w.machine_type} {w.split}",
-        source=lambda w: f"{IMPORTED[w.feature]}/{TYPES[w.machine_type]}.parquet",
+        source=lambda w: f"{IMPORTED[w.feature]}/{study.types[w.machine_type]}.parquet",
     shell:
         "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
         " --source={params.source:q} --clips={input.clips:q} --out={output:q}"

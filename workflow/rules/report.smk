@@ -2,22 +2,26 @@ report: "../report/workflow.rst"
 
 
 # The trial shown in detail is one of the first sweep's: which one, its table says when it is there.
-DETAIL = next(iter(SWEEPS.values()))
+DETAIL = next(iter(study.sweeps.values()))
 DETAIL_DETECTORS = sorted(
     {t.parameters["detector"] for t in DETAIL if "feature" in t.parameters}
 )  # ensembles have none
-DETAIL_FEATURES = [
-    f"{R}/features/{feature}/{slug(t)}/test.parquet"
-    for feature in sorted({t.parameters["feature"] for t in DETAIL if "feature" in t.parameters})
-    for t in SCORED_TYPES
-]
+DETAIL_HEARD = sorted({t.parameters["feature"] for t in DETAIL if "feature" in t.parameters})
+DETAIL_FEATURES = [layout.features(feature, slug(t), "test") for feature in DETAIL_HEARD for t in study.scored_types]
+DETAIL_MODULES = [f"detectors/{name}" for name in DETAIL_DETECTORS]
+DETAIL_MODULES += sorted({f"features/{config['features'][name]['source']}" for name in DETAIL_HEARD})
 
 
-HEARD = [slug(t) for t in machine_types("train")]
+HEARD = [slug(t) for t in study.machine_types("train")]
 
 # Masks to draw: those of the first trial that has any, else the defaults.
-AUGMENTATIONS = [t.parameters["augmentation"] for t in TRIALS if t.parameters.get("augmentation", "none") != "none"]
+AUGMENTATIONS = [
+    t.parameters["augmentation"] for t in study.trials if t.parameters.get("augmentation", "none") != "none"
+]
 MASKS = config["augmentations"][AUGMENTATIONS[0]] if AUGMENTATIONS else {}
+
+
+GENERATED = ["--generated"] if study.source.is_generated else []
 
 
 rule figures:
@@ -27,7 +31,7 @@ rule figures:
         tables=rules.tables.output,  # made of every score and log: naming those here as well would slow large plans down
         features=DETAIL_FEATURES,
         trained=[str(Path(path).with_name("train.parquet")) for path in DETAIL_FEATURES if path.split("/")[-2] in HEARD],
-        code=code("figures", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
+        code=code("figures", *DETAIL_MODULES),
     output:
         listed="results/{dataset}/figures/figures.txt",
         sweeps=report(
@@ -66,9 +70,9 @@ rule figures:
         "results/{dataset}/logs/figures.log",
     params:
         results=lambda w, input: str(Path(input.clips).parent),
-        sweeps=lambda w: as_json([*SWEEPS]),
+        sweeps=lambda w: as_json([*study.sweeps]),
         augmentation=lambda w: as_json(MASKS),
-        generated=["--generated"] if dataset["source"] == "demo" else [],
+        generated=GENERATED,
         out=lambda w, output: str(Path(output.sweeps).parent),
     shell:
         "python {input.code[0]:q} --log={log:q} --title=figures --results={params.results:q} --sweeps={params.sweeps:q}"
@@ -82,7 +86,7 @@ rule report:
         tables=rules.tables.output,
         figures=rules.figures.output.listed,
         features=DETAIL_FEATURES,
-        code=code("report", *(f"detectors/{name}" for name in DETAIL_DETECTORS)),
+        code=code("report", *DETAIL_MODULES),
         template=[str(ROOT / "src/humwatch/report/templates" / name) for name in ("style.css", "script.js")],
     output:
         report(
@@ -95,12 +99,13 @@ rule report:
         "results/{dataset}/logs/report.log",
     params:
         results=lambda w, input: str(Path(input.clips).parent),
-        sweeps=lambda w: as_json([*SWEEPS]),
+        sweeps=lambda w: as_json([*study.sweeps]),
         tables=lambda w, input: [
             p for p in input.tables if Path(p).stem in ("auc", "summary", "selected", "comparison")
         ],
-        recordings=lambda w: FOLDER,
+        recordings=lambda w: study.folder,
+        generated=GENERATED,
         config=lambda w: as_json(config),
     shell:
         "python {input.code[0]:q} --log={log:q} --title=report --results={params.results:q} --sweeps={params.sweeps:q}"
-        " --tables {params.tables:q} --recordings={params.recordings:q} --config={params.config:q} --out={output:q}"
+        " --tables {params.tables:q} --recordings={params.recordings:q} {params.generated:q} --config={params.config:q} --out={output:q}"

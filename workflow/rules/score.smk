@@ -1,27 +1,28 @@
 rule score:
     """Score the test clips with one model."""
     input:
-        features=features_of_scope("test"),
-        model=f"{MODEL}/model.json",
-        weights=f"{MODEL}/model.safetensors",
-        code=lambda w: code("score", f"detectors/{MODELS[w.trial].parameters['detector']}"),
+        features=lambda w: study.feature_files(w.scope, w.trial, "test"),
+        model=f"{PATTERN.model()}/model.json",
+        weights=f"{PATTERN.model()}/model.safetensors",
+        code=code_of_detector("score"),
     output:
-        scores="results/{dataset}/scores/{scope}/{trial}/epochs-{epochs}.parquet",
-        submission=directory("results/{dataset}/submission/{scope}/{trial}/epochs-{epochs}"),
+        scores=PATTERN.scores(),
+        submission=directory(PATTERN.of_model("submission")),
     log:
-        "results/{dataset}/logs/score/{scope}/{trial}/epochs-{epochs}.log",
+        f"{PATTERN.of_model('logs/score')}.log",
     benchmark:
-        "results/{dataset}/benchmarks/score/{scope}/{trial}/epochs-{epochs}.tsv"
+        f"{PATTERN.of_model('benchmarks/score')}.tsv"
     wildcard_constraints:
         trial="(?!ensemble-)[^/]+",
     threads: 1
     resources:
         mem_mb=lambda w, attempt: attempt * plan.stage_mb("score"),
-        runtime=lambda w, input, attempt: attempt * plan.minutes(scoring_seconds(w.trial, frames_of(w, input))),
+        runtime=lambda w, input, attempt: attempt
+        * plan.minutes(plan.trial_scoring_seconds(study, w.trial, frames_of(w, input))),
     params:
         title=lambda w: f"score {w.scope} {w.trial}",
         model=lambda w, input: str(Path(input.model).parent),
-        trial=lambda w: ["--score", *POOLINGS[w.trial, int(w.epochs)], *machine_id_argument(w.scope)],
+        trial=lambda w: ["--score", *study.poolings[w.trial, int(w.epochs)], *machine_id_argument(w.scope)],
     shell:
         "python {input.code[0]:q} --log={log:q} --title={params.title:q} --model={params.model:q}"
         " --features {input.features:q} {params.trial:q} --out={output.scores:q}"

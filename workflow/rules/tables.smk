@@ -1,8 +1,14 @@
+from humwatch.study.layout import CHECKSUMS
+
+# Published figures are compared only where the recordings are the published ones.
+REFERENCES = [str(ROOT / "workflow/references.csv")] if study.source.is_published else []
+
+
 rule tables:
     """Measure every trial against the test labels: the only place where labels meet scores."""
     input:
         clips=f"{R}/clips.parquet",  # nothing is measured of clips that do not go together
-        measured=MEASURED,
+        measured=study.measured,
         references=REFERENCES,
         code=code("tables"),
         schema=SCHEMA,
@@ -33,7 +39,7 @@ rule tables:
                 subcategory="Sweeps",
                 labels={"table": f"{name}{kind}"},
             )
-            for name in SWEEPS
+            for name in study.sweeps
             for kind in ("", "_report")
         ],
         decisions=report(
@@ -51,10 +57,12 @@ rule tables:
         definition=lambda w: as_json(
             {key: config[key] for key in ("trial", "detectors", "features", "augmentations", "sweeps", "ensembles")}
         ),
-        scopes=lambda w: as_json({k: [(s.machine_type, s.machine_id) for s in v] for k, v in SCOPES.items()}),
+        scopes=lambda w: as_json(
+            {k: [(s.machine_type, s.machine_id) for s in v] for k, v in study.tested_scopes.items()}
+        ),
         bootstrap=[f"--bootstrap-{key}={config['bootstrap'][key]}" for key in ("samples", "seed")],
         rate=config["alarm"]["false_alarm_rate"],
-        machine_types=lambda w: as_json(SCORED_TYPES),
+        machine_types=lambda w: as_json(study.scored_types),
         references=lambda w, input: [f"--references={path}" for path in input.references],
         results=lambda w, output: str(Path(output.auc).parents[1]),
         out=lambda w, output: str(Path(output.auc).parent),
@@ -62,8 +70,3 @@ rule tables:
         "python {input.code[0]:q} --log={log:q} --definition={params.definition:q} --scopes={params.scopes:q}"
         " --schema={input.schema:q} --results={params.results:q} {params.references:q} {params.bootstrap:q}"
         " --false-alarm-rate={params.rate} --machine-types={params.machine_types:q} --out={params.out:q}"
-
-
-onsuccess:
-    summary = [f"{SCRIPTS}/summary.py", R, *([] if SCORES else ["--unmeasured"])]
-    shell("python {summary:q}")

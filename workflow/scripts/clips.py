@@ -5,17 +5,18 @@ from humwatch import cli  # first: from here on Ctrl-C is one line
 # isort: split
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from humwatch import datasets, parquet
-from humwatch.datasets import clips
+from humwatch import parquet
+from humwatch.datasets import clips, source
 from humwatch.errors import InputError
 
 
 def main(args: argparse.Namespace) -> None:
     folder = Path(args.dataset["path"])
-    wanted = args.dataset | {"machine_types": [args.machine_type]}
-    names = datasets.recordings(wanted, folder).get((args.machine_type, args.split))
+    wanted = replace(source.of(args.dataset), machine_types=[args.machine_type])
+    names = wanted.recordings(folder).get((args.machine_type, args.split))
     if not names:
         raise InputError(f"{folder} has no {args.split} clips of {args.machine_type}: add some")
     table = clips.table(folder, names, args.sample_rate or None, args.threads)

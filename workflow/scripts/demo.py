@@ -7,15 +7,17 @@ import argparse
 import json
 from pathlib import Path
 
-from humwatch.datasets import demo
+from humwatch.datasets import demo, slide_rails
 from humwatch.files import replacing
 from humwatch.progress import Progress
 
 
 def main(args: argparse.Namespace) -> None:
     ids = args.machine_ids or demo.MACHINE_IDS
-    progress = Progress("clips generated", len(demo.clip_names(args.size, args.split, ids)))
-    names = demo.write(args.folder, args.size, args.split, seed=args.seed, machine_ids=ids, progress=progress.update)
+    progress = Progress("clips generated", len(demo.clips(args.size, args.split, ids)))
+    names = slide_rails.write(
+        args.folder, args.size, args.split, seed=args.seed, machine_ids=ids, progress=progress.update
+    )
     with replacing(args.manifest) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in names))
 

@@ -6,19 +6,20 @@ from humwatch import cli  # first: from here on Ctrl-C is one line
 import argparse
 from pathlib import Path
 
-from humwatch.datasets import dcase2020
+from humwatch.datasets import dcase_fetch, zenodo
+from humwatch.datasets.dcase_tables import DCASE2020
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.name == dcase2020.GROUND_TRUTH[1]:
-        dcase2020.fetch_ground_truth(args.data_folder, args.base_url)
+    if args.name == DCASE2020.labels.name:
+        dcase_fetch.fetch_labels(DCASE2020, args.data_folder, base_url=args.base_url)
     else:
-        dcase2020.fetch(dcase2020.archive_named(args.name), args.data_folder, args.base_url)
+        dcase_fetch.fetch(DCASE2020.archive_named(args.name), args.data_folder, base_url=args.base_url)
 
 
 if __name__ == "__main__":
     parser = cli.parser(__doc__)
     parser.add_argument("--name", required=True, help="dev_data_slider.zip, ..., or eval_data_list.csv")
     parser.add_argument("--data-folder", type=Path, required=True, help="folder that studies share")
-    parser.add_argument("--base-url", default=dcase2020.BASE_URL, help="Zenodo, or a mirror with its paths")
+    parser.add_argument("--base-url", default=zenodo.BASE_URL, help="Zenodo, or a mirror with its paths")
     cli.run(main, parser.parse_args())

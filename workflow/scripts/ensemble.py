@@ -12,15 +12,15 @@ import pandas as pd
 from humwatch import parquet
 from humwatch.detectors import models
 from humwatch.evaluation.calibration import combine, combined_calibration
+from humwatch.study.layout import Layout
 
 
 def main(args: argparse.Namespace) -> None:
-    members, calibrations = [], []
+    layout, members, calibrations = Layout(str(args.results)), [], []
     for member in json.loads(args.members):
-        scores = [args.results / "scores" / scope / f"{member['trial']}.parquet" for scope in member["scopes"]]
-        held_out = [
-            args.results / "models" / scope / member["trial"] / "validation.parquet" for scope in member["scopes"]
-        ]
+        models_of = [(scope, member["trial"], member["epochs"]) for scope in member["scopes"]]
+        scores = [Path(layout.scores(*model)) for model in models_of]
+        held_out = [Path(layout.model(*model), "validation.parquet") for model in models_of]
         members.append((of_type(scores, args.machine_type), of_type(held_out, args.machine_type), member["score"]))
         tables = [path.with_name("calibration.parquet") for path in held_out]
         calibrations.append((of_type(tables, args.machine_type), *members[-1][1:]))
@@ -44,7 +44,7 @@ def of_type(paths: list[Path], machine_type: str) -> pd.DataFrame:
 
 if __name__ == "__main__":
     parser = cli.parser(__doc__)
-    parser.add_argument("--members", required=True, help="JSON: list of trial (name/epochs-n), scopes, score")
+    parser.add_argument("--members", required=True, help="JSON: list of trial, epochs, scopes, score")
     parser.add_argument("--machine-type", required=True)
     parser.add_argument("--results", type=Path, required=True, help="folder of models and scores")
     parser.add_argument("--model", type=Path, required=True, help="model folder to write")

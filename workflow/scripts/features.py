@@ -8,18 +8,17 @@ import json
 from pathlib import Path
 
 from humwatch import parquet
-from humwatch.features.extract import SOURCES, extract
+from humwatch.features import base
+from humwatch.features.extract import extract
 from humwatch.progress import Progress
 
 
 def main(args: argparse.Namespace) -> None:
-    parameters = json.loads(args.feature)
-    feature = SOURCES[parameters.pop("source")](**parameters)
+    feature = base.make(json.loads(args.feature))
     clips = parquet.read(args.clips)
     channel = args.channel if args.channel == "mix" else int(args.channel)
-    extract(
-        args.folder, clips, feature, channel, args.out, Progress("clips", len(clips)), args.threads, cli.code_checksum()
-    )
+    progress = Progress("clips", len(clips))
+    extract(args.folder, clips, feature, channel, args.out, progress, cli.code_checksum())
 
 
 if __name__ == "__main__":
@@ -28,6 +27,5 @@ if __name__ == "__main__":
     parser.add_argument("--clips", type=Path, required=True, help="clip table")
     parser.add_argument("--feature", required=True, help="JSON: source and its parameters")
     parser.add_argument("--channel", default="0", help='channel number, or "mix"')
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     cli.run(main, parser.parse_args())

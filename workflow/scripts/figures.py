@@ -20,7 +20,8 @@ from humwatch.detectors.reconstruction.specaugment import SpecAugment
 from humwatch.files import write_checksums
 from humwatch.report import figures
 from humwatch.report.results import Results, chosen, feature_of, scale_of
-from humwatch.study.layout import FIGURES, slug
+from humwatch.slugs import slug
+from humwatch.study.layout import FIGURES
 
 load = lru_cache(base.load)  # the machine ids of one type may share a model
 EMBEDDED = 150  # at most so many clips of a machine id that are alike: training, normal, anomaly

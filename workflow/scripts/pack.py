@@ -12,18 +12,19 @@ import yaml
 from humwatch.errors import InputError
 from humwatch.files import write_checksums
 from humwatch.study.layout import Scope
-from humwatch.use.assemble import Study, assemble
+from humwatch.study.study import Study
+from humwatch.use.assemble import Finished, assemble
 
 
 def main(args: argparse.Namespace) -> None:
-    study = Study(json.loads(args.config), yaml.safe_load(args.schema.read_text()))
+    finished = Finished(Study(json.loads(args.config), yaml.safe_load(args.schema.read_text())))
     written = []
-    for machine_type in dict.fromkeys(machine_type for machine_type, _ in study.machines(Scope())):
+    for machine_type in dict.fromkeys(machine_type for machine_type, _ in finished.machines(Scope())):
         heard = Scope(machine_type)
         path = args.out.with_name(f"{heard.name}.humwatch")
         try:
-            trial = study.trial(heard)
-            assemble(study, trial, heard, path)
+            trial = finished.trial(heard)
+            assemble(finished, trial, heard, path)
         except InputError as reason:  # a study is worth its tables all the same
             cli.log.warning("there is no detector of %s to use: %s", machine_type, reason)
             path.unlink(missing_ok=True)

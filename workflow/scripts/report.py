@@ -24,7 +24,8 @@ from humwatch.files import checksums, replacing, sha256
 from humwatch.report.figures import words
 from humwatch.report.page import Clip, Machine, Report, Study, pick, render
 from humwatch.report.results import Results, chosen, feature_of, read_table, scale_of
-from humwatch.study.layout import FIGURES, slug
+from humwatch.slugs import slug
+from humwatch.study.layout import FIGURES
 
 load = lru_cache(base.load)  # the machine ids of one type may share a model
 PACKAGES = ["torch", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "librosa", "soundfile", "matplotlib"]
@@ -55,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
     page = render(
         Report(
             title=args.results.name,
-            generated=config["dataset"]["source"] == "demo",
+            generated=args.generated,
             clips=results.clips,
             studies=studies,
             chosen=first,
@@ -145,8 +146,7 @@ def window_errors(
     if not hasattr(detector, "window_errors"):
         return {}, 1
     heard = [frames[clip] for clip in clips["clip"]]
-    starts = np.concatenate([[0], np.cumsum([len(f) for f in heard])])
-    errors, per_clip = detector.window_errors(Features(np.concatenate(heard), starts, clips, parameters))
+    errors, per_clip = detector.window_errors(Features.of(heard, clips, parameters))
     each = np.split(errors, np.cumsum(per_clip)[:-1])
     return dict(zip(clips["clip"], each, strict=True)), detector.hyperparameters.window
 
@@ -162,6 +162,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--tables", type=Path, nargs="+", required=True, help="CSV tables to show beside those of the sweeps"
     )
+    parser.add_argument("--generated", action="store_true", help="say in the report that the recordings are generated")
     parser.add_argument("--recordings", type=Path, required=True, help="folder that the clips' names start from")
     parser.add_argument("--config", required=True, help="JSON: the configuration that was run")
     parser.add_argument("--clips-per-group", type=int, default=3, help="clips of each kind per machine id")

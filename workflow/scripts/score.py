@@ -16,7 +16,7 @@ from humwatch.errors import InputError
 from humwatch.evaluation.scoring import score_table
 from humwatch.features import store
 from humwatch.files import replacing
-from humwatch.study.layout import slug
+from humwatch.slugs import slug
 
 
 def main(args: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ from humwatch.evaluation.decisions import decisions_table
 from humwatch.evaluation.sweep_tables import report_table, selected_table, sweep_table, times_table
 from humwatch.files import replacing, write_checksums
 from humwatch.study import trials
-from humwatch.study.layout import CHECKSUMS, TIMES, Scope
+from humwatch.study.layout import CHECKSUMS, TIMES, Layout, Scope
 
 REFERENCE_COLUMNS = ["machine_type", "machine_ids", "method", "auc", "pauc", "source"]
 
@@ -27,12 +27,11 @@ def main(args: argparse.Namespace) -> None:
     sweeps = trials.sweeps(definition, schema)
     every = trials.unique(trial for sweep in sweeps.values() for trial in sweep)
     scopes = {kind: [Scope(*scope) for scope in listed] for kind, listed in json.loads(args.scopes).items()}
-    scores, models = {}, {}
+    layout, scores, models = Layout(str(args.results)), {}, {}
     for t in every:
-        end = f"{t.name}/epochs-{t.epochs}"
-        folders = {s: args.results / "models" / s.name / end for s in scopes[t.parameters["scope"]]}
+        folders = {s: Path(layout.model(s.name, t.name, t.epochs)) for s in scopes[t.parameters["scope"]]}
         key = f"{t.name}/{t.epochs}"
-        scores[key] = [args.results / "scores" / s.name / f"{end}.parquet" for s in folders]
+        scores[key] = [Path(layout.scores(s.name, t.name, t.epochs)) for s in folders]
         models[key] = {
             machine_type: [folder for scope, folder in folders.items() if scope.hears(machine_type)]
             for machine_type in json.loads(args.machine_types)

@@ -250,6 +250,7 @@ if __name__ == "__main__":
     parser.add_argument("--calibration-session", help="regular expression of what names a recording session")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--interim", type=Path, help="folder that keeps the last state of a training that is killed")
-    parser.add_argument("--save-every", type=float, default=10.0, help="seconds between such states")
+    every = float(os.environ.get("HUMWATCH_SAVE_EVERY", "10"))
+    parser.add_argument("--save-every", type=float, default=every, help="seconds between such states")
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     cli.run(main, parser.parse_args())

@@ -6,11 +6,12 @@ from humwatch import cli  # first: from here on Ctrl-C is one line
 import argparse
 from pathlib import Path
 
-from humwatch.datasets import dcase2020
+from humwatch.datasets import dcase_fetch
+from humwatch.datasets.dcase_tables import DCASE2020
 
 
 def main(args: argparse.Namespace) -> None:
-    dcase2020.unpack(args.archive, dcase2020.archive_named(args.archive.name), args.data_folder)
+    dcase_fetch.unpack(args.archive, DCASE2020.archive_named(args.archive.name), args.data_folder)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,7 @@ where this machine is too slow. When the sound ends, the exit code is 3 if there
 import argparse
 from pathlib import Path
 
-from humwatch.commands.alarm_options import add_alarm_options
-
-FORMATS = ("u8", "s16le", "s24le", "s32le", "f32le", "f64le")
+from humwatch.commands._alarm_options import add_alarm_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rate", type=int, metavar="HZ", help="sample rate of PCM on standard input; default: the detector's"
     )
     parser.add_argument("--channels", type=int, default=1, help="of PCM on standard input; default: 1")
-    parser.add_argument("--format", choices=FORMATS, default="s16le", help="of PCM on standard input; default: s16le")
+    parser.add_argument(
+        "--format",
+        default="s16le",
+        help="of PCM on standard input: u8, s16le, s24le, s32le, f32le, f64le; default: s16le",
+    )
     add_alarm_options(parser, silent_after=60, backlog=30, what="sound")
 
 

@@ -33,11 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     from humwatch.study.config import read, read_schema, validate
-    from humwatch.use.assemble import Study, assemble
+    from humwatch.study.study import Study
+    from humwatch.use.assemble import Finished, assemble
 
     schema = read_schema()
-    study = Study(validate(read(args.configfile), schema), schema)
-    heard = study.heard(args.model)
-    trial = study.trial(heard, args.trial, args.epochs, args.score)
-    assemble(study, trial, heard, args.out)
-    print(f"{args.out}: {trial.name}, {', '.join('/'.join(machine) for machine in study.machines(heard))}")
+    finished = Finished(Study(validate(read(args.configfile), schema), schema))
+    heard = finished.heard(args.model)
+    trial = finished.trial(heard, args.trial, args.epochs, args.score)
+    assemble(finished, trial, heard, args.out)
+    print(f"{args.out}: {trial.name}, {', '.join('/'.join(machine) for machine in finished.machines(heard))}")

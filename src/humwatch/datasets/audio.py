@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from humwatch.datasets.directory import SUFFIXES
+from humwatch.datasets.formats import SUFFIXES
 from humwatch.errors import InputError
 
 LOSSY = {"MPEG_LAYER_I": "MP1", "MPEG_LAYER_II": "MP2", "MPEG_LAYER_III": "MP3", "VORBIS": "Ogg Vorbis", "OPUS": "Opus",

@@ -16,13 +16,12 @@ import pandas as pd
 
 from humwatch.datasets import audio
 from humwatch.datasets.audio import Recording, Remark
-from humwatch.datasets.directory import ClipName
+from humwatch.datasets.clip_name import CLIP_COLUMNS, OPTIONAL_COLUMNS, ClipName
 from humwatch.errors import InputError
 
 log = logging.getLogger("humwatch")
 
-CLIP_COLUMNS = ["clip", "machine_type", "machine_id", "split", "label"]
-COLUMNS = [*CLIP_COLUMNS, "sample_rate", "channels", "seconds", "sha256", "quality", "domain", "attributes"]
+COLUMNS = [*CLIP_COLUMNS, "sample_rate", "channels", "seconds", "sha256", "quality", *OPTIONAL_COLUMNS]
 FEW = 3  # clips that a sentence is said of one by one
 CLIPPED = 0.1  # share of a channel's samples
 CLIPPED_RUN = 3  # samples in a row

@@ -18,15 +18,15 @@ import logging
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from humwatch.datasets.directory import (
-    AUDIO_SUFFIXES,
-    NAME,
-    SPLITS,
-    ClipName,
+from humwatch.datasets.clip_name import SPLITS, ClipName
+from humwatch.datasets.directory import NAME
+from humwatch.datasets.formats import AUDIO_SUFFIXES
+from humwatch.datasets.names import ClipError, listing, shown
+from humwatch.datasets.recordings import (
     LayoutError,
     agreeing,
     audio_files,
@@ -37,8 +37,9 @@ from humwatch.datasets.directory import (
     stem,
     suffix,
 )
-from humwatch.datasets.names import ClipError, listing, shown
+from humwatch.datasets.source import RecordingsSource
 from humwatch.errors import InputError
+from humwatch.parameters import REQUIRED, parameter
 
 log = logging.getLogger("humwatch")
 
@@ -74,17 +75,6 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 BLANK = re.compile(r'[\s,;|"]*')  # a line, or a cell, that holds nothing
 
 
-def find(folder: Path, dataset: Mapping[str, Any]) -> list[ClipName]:
-    """The clips of the CSV file, if dataset.csv names one, else of the folder."""
-    if dataset.get("csv"):
-        return _read_csv(Path(dataset["csv"]), folder, dataset.get("machine_types"))
-    files = audio_files(folder, dataset.get("machine_types"))
-    # DCASE 2025 adds recordings of the machine or the noise alone: neither trained nor tested here.
-    clips = read_folder("folder", folder, [file for file in files if "/supplemental/" not in file], parse)
-    _warn_of_ids(clips)
-    return clips
-
-
 def parse(clip: str) -> ClipName:
     """Read a clip's path relative to the data folder.
 
@@ -108,6 +98,43 @@ def parse(clip: str) -> ClipName:
         )
     parsed = ClipName(clip, machine, ONLY_ID, split, label)
     return agreeing(parsed, f"its folder {'/'.join(middle)}/", "move it to test/{word}/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(RecordingsSource):
+    """A folder of one's own, or a list of recordings."""
+
+    csv: str | None = parameter(
+        REQUIRED,
+        "A list of one's own recordings, with the columns file (under path, or beside the list), machine, "
+        "split (train, test), label (normal, anomaly, or empty) and, if wanted, machine_id, domain, attributes.",
+        type="string",
+        minLength=1,
+    )
+
+    summary = (
+        "one's own recordings in <machine>/normal and <machine>/test/{normal,anomaly}, the names of DCASE 2021 to 2025, or a "
+        "CSV list."
+    )
+    place = 3
+    parse = staticmethod(parse)
+
+    @property
+    def from_table(self) -> bool:
+        return bool(self.csv)
+
+    def folder(self) -> str:
+        return str(Path(self.csv).parent) if self.csv and self.path is None else super().folder()
+
+    def find(self, folder: Path) -> list[ClipName]:
+        """The clips of the CSV file, if there is one, else of the folder."""
+        if self.csv:
+            return _read_csv(Path(self.csv), folder, self.machine_types)
+        files = audio_files(folder, self.machine_types)
+        # DCASE 2025 adds recordings of the machine or the noise alone: neither trained nor tested here.
+        clips = read_folder("folder", folder, [file for file in files if "/supplemental/" not in file], parse)
+        _warn_of_ids(clips)
+        return clips
 
 
 def _parse_section(clip: str, machine: str, folders: str, name: str) -> ClipName:
@@ -153,7 +180,7 @@ def _warn_of_ids(clips: Iterable[ClipName]) -> None:
             )
 
 
-def _read_csv(path: Path, folder: Path, machines: Iterable[str] | None) -> list[ClipName]:
+def _read_csv(path: Path, folder: Path, machines: Sequence[str]) -> list[ClipName]:
     try:
         rows = _rows(path)
     except OSError as error:
@@ -193,8 +220,7 @@ def _read_csv(path: Path, folder: Path, machines: Iterable[str] | None) -> list[
         extra = (row.get("domain") or None, row.get("attributes") or None)
         return checked(ClipName(file, machine, row.get("machine_id") or ONLY_ID, split, labelled, *extra), where)
 
-    wanted = set(machines or ())
-    return read_names(((n, row) for n, row in rows if not wanted or row["machine"] in wanted), parse_row)
+    return read_names(((n, row) for n, row in rows if not machines or row["machine"] in machines), parse_row)
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:

@@ -1,13 +1,11 @@
 """Which source reads the recordings of a folder: for a sentence, where the configured one does not."""
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from humwatch.datasets.directory import LayoutError
 from humwatch.datasets.names import ClipError, shown
-
-SOURCES = ("directory", "folder", "mimii")  # those that read names and folders
+from humwatch.datasets.recordings import LayoutError
+from humwatch.datasets.source import source_class, source_names
 
 
 def advice(source: str, folder: Path, files: Sequence[str], total: int) -> str | None:
@@ -20,10 +18,11 @@ def advice(source: str, folder: Path, files: Sequence[str], total: int) -> str |
     places = [(folder, files), (above, [f"{folder.resolve().name}/{file}" for file in files])]
     if len(tops) == 1:
         places.append((folder / tops.pop(), [file.partition("/")[2] for file in files]))
+    readers = [name for name in sorted(source_names()) if source_class(name).parse]
     tried = [
         (sum(_fits(other, name) for name in names), other, path)
         for path, names in places
-        for other in sorted(SOURCES, key=lambda name: name != source)
+        for other in sorted(readers, key=lambda name: name != source)
     ]
     fit, other, path = max(tried, key=lambda one: one[0])
     if fit < 0.8 * len(files):
@@ -37,8 +36,7 @@ def advice(source: str, folder: Path, files: Sequence[str], total: int) -> str |
 
 def _fits(source: str, file: str) -> bool:
     try:
-        # By name: stages that find clips depend on the code of their own source alone.
-        importlib.import_module(f"humwatch.datasets.{source}").parse(file)
+        source_class(source).parse(file)  # type: ignore[misc]  # of those that have it
     except LayoutError:
         return False
     except ClipError:

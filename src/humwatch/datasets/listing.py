@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from humwatch.datasets.directory import ClipName
+from humwatch.datasets.clip_name import ClipName
 from humwatch.errors import InputError
 from humwatch.files import write_if_changed
 

@@ -9,12 +9,14 @@ import hashlib
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from humwatch.datasets.directory import ClipName, LayoutError, agreeing, audio_files, read_folder
+from humwatch.datasets.clip_name import ClipName
 from humwatch.datasets.names import shown
+from humwatch.datasets.recordings import LayoutError, agreeing, audio_files, read_folder
+from humwatch.datasets.source import RecordingsSource, Seeded
 
 log = logging.getLogger("humwatch")
 
@@ -23,24 +25,6 @@ LAYOUT = re.compile(
     rf"(?:{LEVEL}(?:_[^/]+)?/)?(?P<machine_type>[^/]+)/id_(?P<machine_id>[^/]+)/(?P<label>normal|abnormal)/[^/]+"
 )
 LABELS = {"normal": 0, "abnormal": 1}
-
-
-def find(folder: Path, dataset: Mapping[str, Any]) -> list[ClipName]:
-    """All clips. A machine type that is there at several signal-to-noise ratios becomes one type for each: fan_-6_dB.
-
-    dataset: `seed` of the draw. A clip's place in it is a hash of its name, so that new clips move few of the old ones.
-    machine_types: files that do not fit are refused only in folders of these.
-    """
-    files = audio_files(folder)
-    levels = defaultdict(set)
-    for file in files:
-        if match := LAYOUT.fullmatch(file):
-            levels[match["machine_type"]].add(_level(match))
-    several = {machine_type for machine_type, found in levels.items() if len(found) > 1}
-    if wanted := dataset.get("machine_types"):
-        files = [file for file in files if LAYOUT.fullmatch(file) or _may_be_of(wanted, file)]
-    clips = read_folder("mimii", folder, files, lambda file: parse(file, several))
-    return _split(clips, dataset.get("seed", 0))
 
 
 def parse(clip: str, several: Collection[str] = ()) -> ClipName:
@@ -55,6 +39,31 @@ def parse(clip: str, several: Collection[str] = ()) -> ClipName:
         machine_type += f"_{level}"
     parsed = ClipName(clip, machine_type, match["machine_id"], "test", LABELS[match["label"]])
     return agreeing(parsed, f"its folder {match['label']}/", "move it to the other folder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Seeded, RecordingsSource):
+    """The unpacked data set. A clip's place in the draw is a hash of its name and `seed`: new clips move few of the old ones."""
+
+    summary = "the MIMII data set in its own layout."
+    place = 5
+    parse = staticmethod(parse)
+
+    def find(self, folder: Path) -> list[ClipName]:
+        """All clips. A machine type that is there at several signal-to-noise ratios becomes one type for each: fan_-6_dB.
+
+        Files that do not fit are refused only in folders of the wanted machine types.
+        """
+        files = audio_files(folder)
+        levels = defaultdict(set)
+        for file in files:
+            if match := LAYOUT.fullmatch(file):
+                levels[match["machine_type"]].add(_level(match))
+        several = {machine_type for machine_type, found in levels.items() if len(found) > 1}
+        if self.machine_types:
+            files = [file for file in files if LAYOUT.fullmatch(file) or _may_be_of(self.machine_types, file)]
+        clips = read_folder("mimii", folder, files, lambda file: parse(file, several))
+        return _split(clips, self.seed)
 
 
 def _level(match: re.Match[str]) -> str | None:

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from humwatch.datasets.clip_name import ClipName
 from humwatch.errors import InputError
 
 log = logging.getLogger("humwatch")
@@ -63,8 +64,8 @@ def refuse(errors: Iterable[ClipError]) -> None:
     raise InputError("\n".join(sentences))
 
 
-def check(clips: Sequence, from_table: bool) -> None:
-    """Refuse clips (`ClipName`) that have a name that no clip may have; warn of names that only look the same.
+def check(clips: Sequence[ClipName], from_table: bool) -> None:
+    """Refuse clips that have a name that no clip may have; warn of names that only look the same.
 
     from_table: the names stand in a CSV or Parquet file, where more can be written than in a folder's name.
     """
@@ -78,12 +79,12 @@ def check(clips: Sequence, from_table: bool) -> None:
     refuse(problems)
     for column, problem in (("machine_type", type_problem), ("machine_id", id_problem), ("domain", _text_problem)):
         first = {getattr(clip, column): clip.clip for clip in reversed(clips)}  # the first clip of each name
-        for name, clip in first.items():
+        for name, path in first.items():
             wrong = problem(name) if name is not None else None
             if from_table and column != "domain":
                 wrong = wrong or _folder_problem(name)
             if wrong:
-                problems.append(ClipError(f"{column} '{name}' (of {clip})", f"{wrong}: rename it"))
+                problems.append(ClipError(f"{column} '{name}' (of {path})", f"{wrong}: rename it"))
         _warn_of_lookalikes(column, filter(None, first))
     refuse(sorted(problems, key=str))
 
@@ -102,7 +103,7 @@ def id_problem(name: str) -> str | None:
     return _text_problem(name)
 
 
-def check_files(folder: Path, clips: Sequence) -> None:
+def check_files(folder: Path, clips: Sequence[ClipName]) -> None:
     """Refuse a recording that is there twice: one file by two names, or `a.wav` beside `a.flac`."""
     real_folders: dict[str, str] = {}
     seen: dict[str, tuple[str, str]] = {}  # path without suffix -> clip, path

@@ -4,32 +4,40 @@ Each file has the columns of the feature store (clip, machine_type, machine_id, 
 """
 
 import os
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from humwatch.datasets.directory import SPLITS, ClipName
+from humwatch.datasets.clip_name import CLIP_COLUMNS, OPTIONAL_COLUMNS, SPLITS, ClipName
 from humwatch.datasets.names import shown
+from humwatch.datasets.source import FolderSource
 from humwatch.errors import InputError
 
-COLUMNS = ("clip", "machine_type", "machine_id", "split", "label")
-OPTIONAL = ("domain", "attributes")
 
+@dataclass(frozen=True, kw_only=True)
+class Source(FolderSource):
+    """A folder of such files."""
 
-def find(folder: Path, dataset: Mapping[str, Any]) -> list[ClipName]:
-    """The clips of every file, in the file's order; only the columns that describe clips are read."""
-    if not os.path.isdir(folder):
-        raise InputError(f"dataset.path: {shown(folder)} is no folder: create it or correct the path")
-    wanted = dataset.get("machine_types")
-    return [
-        clip
-        for path in sorted(folder.glob("*.parquet"))
-        if not path.name.startswith(".") and (not wanted or path.stem in wanted)
-        for clip in read_clips(path)
-    ]
+    summary = "no recordings, but features that were computed elsewhere."
+    place = 6
+    has_recordings = False
+
+    @property
+    def from_table(self) -> bool:
+        return True
+
+    def find(self, folder: Path) -> list[ClipName]:
+        """The clips of every file, in the file's order; only the columns that describe clips are read."""
+        if not os.path.isdir(folder):
+            raise InputError(f"dataset.path: {shown(folder)} is no folder: create it or correct the path")
+        return [
+            clip
+            for path in sorted(folder.glob("*.parquet"))
+            if not path.name.startswith(".") and (not self.machine_types or path.stem in self.machine_types)
+            for clip in read_clips(path)
+        ]
 
 
 def read_clips(path: Path) -> list[ClipName]:
@@ -37,11 +45,11 @@ def read_clips(path: Path) -> list[ClipName]:
     try:
         file = pq.ParquetFile(path)
         names = file.schema_arrow.names
-        if missing := [name for name in (*COLUMNS, "frames") if name not in names]:
+        if missing := [name for name in (*CLIP_COLUMNS, "frames") if name not in names]:
             raise InputError(
                 f"{shown(path)} lacks the column(s) {', '.join(missing)}: write it in the feature store's schema"
             )
-        table = file.read(columns=[*COLUMNS, *(name for name in OPTIONAL if name in names)])
+        table = file.read(columns=[*CLIP_COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in names)])
         clips = [ClipName(**row) for row in table.to_pylist()]
     except (OSError, UnicodeError, pa.ArrowException) as error:
         raise InputError(f"{shown(path)} cannot be read as Parquet ({shown(error)}): replace it") from None
@@ -56,10 +64,10 @@ def read_clips(path: Path) -> list[ClipName]:
 
 
 def _problem(clip: ClipName, machine_type: str, seen: set[str]) -> str | None:
-    for column in COLUMNS[:-1]:
+    for column in CLIP_COLUMNS[:-1]:
         if not isinstance(getattr(clip, column), str):
             return f"{column} is {getattr(clip, column)!r}, it must be text"
-    for column in OPTIONAL:
+    for column in OPTIONAL_COLUMNS:
         if not isinstance(getattr(clip, column), str | None):
             return f"{column} is {getattr(clip, column)!r}, it must be text or missing"
     if not clip.clip.strip():

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from humwatch.datasets.dcase2020 import MACHINE_TYPES, expected_ids
+from humwatch.datasets.dcase_tables import DCASE2020
 from humwatch.evaluation.auc_table import SUMMARIES
 
 COLUMNS = ["machine_type", "machine_ids", "set", "method", "ours", "heard", "auc", "pauc", "source"]
@@ -23,7 +23,7 @@ def comparison_table(
     """
     ids = measured[(measured["domain"] == "") & ~measured["machine_id"].isin(SUMMARIES)]
     rows: list[dict[str, Any]] = []
-    for machine_type in [t for t in MACHINE_TYPES if t in set(ids["machine_type"])]:
+    for machine_type in [t for t in DCASE2020.machine_types if t in set(ids["machine_type"])]:
         of_type = ids[ids["machine_type"] == machine_type]
         published = references[references["machine_type"] == machine_type]
         for name, wanted in _sets(machine_type, published):
@@ -36,10 +36,10 @@ def comparison_table(
 
 
 def _sets(machine_type: str, published: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
-    yield "development", expected_ids(machine_type, "dev")
+    yield "development", DCASE2020.expected_ids(machine_type, "dev")
     if machine_type in COURSE:
         yield "course", COURSE[machine_type]
-    yield "evaluation", expected_ids(machine_type, "eval")
+    yield "evaluation", DCASE2020.expected_ids(machine_type, "eval")
     for ids in sorted(set(published["machine_ids"])):
         if " " not in ids:
             yield "one id", [ids]

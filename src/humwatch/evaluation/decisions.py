@@ -123,8 +123,7 @@ def _rows(
     domains = scores["domain"].fillna("").to_numpy(object) if "domain" in scores else np.full(len(scores), "")
     for machine, rows in rows_by(scores, MACHINE).items():
         described = {"machine_type": machine[0], "machine_id": machine[1], "heard": bool(heard[rows[0]])}
-        known = any(machine_type == machine[0] for machine_type, _ in found) and np.isfinite(values[rows]).all()
-        calibration = calibration_for(machine, found, rate) if known else None
+        calibration = calibration_for(machine, found, rate) if np.isfinite(values[rows]).all() else None
         for domain in dict.fromkeys(["", *sorted(domains[rows])]):
             own = rows[(domains[rows] == domain) | (labels[rows] == 1) | (domain == "")]
             yield {**described, "domain": domain, **_worth(values[own], labels[own], calibration, rate)}

@@ -4,7 +4,7 @@ Split-conformal (Vovk, Gammerman & Shafer 2005, "Algorithmic Learning in a Rando
 outliers with conformal p-values"): of a normal clip that is exchangeable with n normal clips that the detector has not
 learnt from, p = (1 + number of theirs that score as high) / (n + 1) is at most `rate` with probability `rate` or less. No
 such p is below 1 / (n + 1): fewer than 1 / rate - 1 clips cannot promise the rate, and what lies beyond the highest of
-their scores is extrapolated by a fitted tail (`tail`), which promises nothing.
+their scores is extrapolated by a fitted tail (`Tail`), which promises nothing.
 """
 
 import math
@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy.special  # not scipy.stats, which takes half a second to load
 
 ROUNDING = 1e-9  # of rate * (n + 1), a whole number where it is meant to be one
-FEW = 10  # sessions, below which a machine's own scores tell no tail
-FEWEST = 2  # that a spread can be taken of
+LEAST_ABOVE = 3  # scores that a tail is taken from
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Calibration:
         p = (1 + above[first]) / (self.sessions + 1)
         if self.extrapolated:
             beyond = first == len(ordered)
-            p = np.where(beyond, np.minimum(p, tail(self.scores, scores)), p)
+            p = np.where(beyond, np.minimum(p, self._tail.p_values(scores)), p)
         return p
 
     @cached_property
@@ -64,16 +62,26 @@ class Calibration:
             allowed = self.rate * (self.sessions + 1) + ROUNDING
             after = above[np.searchsorted(ordered, ordered, "right")]
             return float(ordered[np.flatnonzero(1 + after <= allowed)[0]])
-        return max(float(ordered[-1]), tail_threshold(self.scores, self.rate))
+        return max(float(ordered[-1]), self._tail.threshold(self.rate))
 
     @property
     def rate_interval(self) -> tuple[float, float]:
         """Where the true false-alarm rate lies with 95 %, given so many clips: a Beta distribution's; extrapolated: NaN."""
         if self.extrapolated:
             return math.nan, math.nan
+        import scipy.special  # as below: only then, as it takes time to load
+
         n, k = self.sessions, math.floor(self.rate * (self.sessions + 1) + ROUNDING)
         low, high = scipy.special.betaincinv(k, n + 1 - k, [0.025, 0.975])
         return float(low), float(high)
+
+    @cached_property
+    def _tail(self) -> "Tail":
+        """Of the scores; of sessions, of the highest of each, lest the alike ones narrow it."""
+        if self.groups is None:
+            return Tail.fit(np.sort(self.scores))
+        groups = np.asarray(self.groups)
+        return Tail.fit(np.sort([self.scores[groups == group].max() for group in set(self.groups)]))
 
     @cached_property
     def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
@@ -94,19 +102,16 @@ def clips_needed(rate: float) -> int:
 
 def calibration_for(
     machine: tuple[str, str], scores: Mapping[tuple[str, str], Calibration], rate: float
-) -> Calibration:
+) -> Calibration | None:
     """What a machine's threshold is taken from: its own normal clips where they promise the rate, else its type's.
 
-    scores: of each (machine type, id). Where not even the type has enough, the tail is extrapolated: from the machine's own
-    clips where it has 10 or more, else from the type's. InputError is the caller's where the type has none: KeyError here.
+    scores: of each (machine type, id). None where the type has none.
     """
     own = scores.get(machine)
     if own is not None and not own.extrapolated:
         return own
-    of_type = pooled([found for (machine_type, _), found in scores.items() if machine_type == machine[0]], rate)
-    if own is not None and own.sessions >= FEW and of_type.extrapolated:
-        return own
-    return of_type
+    parts = [found for (machine_type, _), found in scores.items() if machine_type == machine[0]]
+    return pooled(parts, rate) if parts else None
 
 
 def pooled(parts: Sequence[Calibration], rate: float) -> Calibration:
@@ -121,20 +126,10 @@ def pooled(parts: Sequence[Calibration], rate: float) -> Calibration:
     return Calibration(np.concatenate([part.scores for part in parts]), rate, groups, f"{parts[0].method}, all ids")
 
 
-def tail(normal: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Extrapolated share of normal clips that score higher, (clips,)."""
-    shape, scale, start = _gamma(normal)
-    return scipy.special.gammaincc(shape, np.maximum(np.asarray(scores, float) - start, 0) / scale)
-
-
-def tail_threshold(normal: np.ndarray, rate: float) -> float:
-    """The score that so small a share of normal clips exceeds, by the extrapolated tail."""
-    shape, scale, start = _gamma(normal)
-    return float(start + scale * scipy.special.gammainccinv(shape, rate))
-
-
 def clopper_pearson(count: int, n: int) -> tuple[float, float]:
     """The exact 95 % interval of a share of which `count` of n were seen (Clopper & Pearson 1934)."""
+    import scipy.special
+
     if n == 0:
         return math.nan, math.nan
     low = scipy.special.betaincinv(count, n - count + 1, 0.025) if count else 0.0
@@ -142,11 +137,31 @@ def clopper_pearson(count: int, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _gamma(normal: np.ndarray) -> tuple[float, float, float]:
-    """Shape, scale and start of a gamma distribution with the scores' mean, variance and (bounded) skewness."""
-    mean, std = float(normal.mean()), float(normal.std(ddof=1)) if len(normal) >= FEWEST else 0.0
-    std = max(std, 1e-12 * max(abs(mean), 1.0))
-    skewness = float(np.mean((normal - mean) ** 3)) / std**3
-    skewness = min(max(skewness, 0.5), 2.0)  # that of few clips is anything
-    shape = 4 / skewness**2
-    return shape, std * skewness / 2, mean - 2 * std / skewness
+@dataclass(frozen=True)
+class Tail:
+    """Beyond the highest scores: an exponential tail above the upper quarter of n scores (at least 3 of them, if there are).
+
+    P(score > start + y) = k / n (1 + y / total)^-k, k the number of scores above `start` and `total` the sum of their excesses:
+    what k excesses foretell of the next one, its scale drawn from Jeffreys' prior (a Lomax distribution). Peaks over a
+    threshold as of Davison & Smith 1990, "Models for exceedances over high thresholds". On 23 machines' scores of three
+    detectors, aimed at 1 % from 5 to 50 clips it alarms in 0.7 to 1.3 %; a fitted gamma distribution in 8 to 1.2 %.
+    """
+
+    start: float
+    total: float
+    above: int
+    share: float
+
+    @classmethod
+    def fit(cls, scores: np.ndarray) -> "Tail":
+        """From scores in ascending order, (n,)."""
+        above = max(1, min(max(LEAST_ABOVE, len(scores) // 4), len(scores) - 1))
+        start = float(scores[max(len(scores) - above - 1, 0)])
+        total = float((scores[-above:] - start).sum())
+        return cls(start, max(total, 1e-9 * max(abs(start), 1.0)), above, above / len(scores))
+
+    def p_values(self, scores: np.ndarray) -> np.ndarray:
+        return self.share * (1 + np.maximum(scores - self.start, 0) / self.total) ** -self.above
+
+    def threshold(self, rate: float) -> float:
+        return self.start + self.total * ((self.share / rate) ** (1 / self.above) - 1)

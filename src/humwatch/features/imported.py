@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from humwatch.datasets.clips import CLIP_COLUMNS, frame_of
-from humwatch.datasets.directory import ClipName
+from humwatch.datasets.clip_name import CLIP_COLUMNS, ClipName
+from humwatch.datasets.clips import frame_of
 from humwatch.errors import InputError
 from humwatch.features import store
 

@@ -4,54 +4,73 @@ Formula (the DCASE 2020 Task 2 baseline's): `20 / power * log10(mel @ |STFT|**po
 centred frames with zero padding, Slaney mel filters; eps is float64's machine epsilon.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
-import librosa
 import numpy as np
-import scipy.fft
 
-from humwatch.errors import InputError
+from humwatch.features.base import BaseFeature, Scale, band_problems, check_band
+from humwatch.parameters import parameter
 
 MEL_BLOCKS = 8
 FRAMES_AT_ONCE = 64  # stays in the processor's cache; whole clips cost three times as much, most of it in page faults
 
 
 @dataclass(frozen=True)
-class LogMel:
-    """Parameters of the spectrogram, and the spectrogram.
+class Feature(BaseFeature):
+    """Parameters of the spectrogram, and the spectrogram."""
 
-    n_mels: mel bins. n_fft, hop_length: samples. power: 1 for magnitude, 2 for power.
-    fmin, fmax: band edges in Hz (fmax None: half the sample rate).
-    """
+    n_mels: int = parameter(128, "Mel bins.", minimum=1, maximum=4096)
+    n_fft: int = parameter(1024, "Samples per frame.", minimum=16, maximum=262144)
+    hop_length: int = parameter(512, "Samples between frames, n_fft at most.", minimum=1, maximum=262144)
+    power: float = parameter(2.0, "Exponent of the magnitude: 1 or 2, or between.", minimum=0.1, maximum=4)
+    fmin: float = parameter(0.0, "Lower band edge in Hz.", minimum=0, maximum=500000)
+    fmax: float | None = parameter(
+        None, "Upper band edge in Hz; null is half the sample rate.", exclusiveMinimum=0, maximum=500000
+    )
 
-    n_mels: int = 128
-    n_fft: int = 1024
-    hop_length: int = 512
-    power: float = 2.0
-    fmin: float = 0.0
-    fmax: float | None = None
+    seconds_per_clip = 0.0025
+    is_negative = True
 
     @property
     def bins(self) -> int:
         return self.n_mels
 
+    def shape(self, sample_rate: int, seconds: float) -> tuple[int, int]:
+        return 1 + int(seconds * sample_rate) // self.hop_length, self.n_mels
+
     def parameters(self, sample_rate: int) -> dict[str, Any]:
-        """What a file of these features states about itself. Raises InputError where the band is not one."""
-        fmax = self.fmax or sample_rate / 2
-        if not self.fmin < fmax <= sample_rate / 2:
-            raise InputError(
-                f"logmel: fmin {self.fmin:g} Hz and fmax {fmax:g} Hz must rise, up to {sample_rate / 2:g} Hz, half the sample "
-                "rate: correct them"
+        check_band(self.name, self.fmin, self.fmax, sample_rate)
+        return super().parameters(sample_rate)
+
+    def problems(self, sample_rate: int | None, seconds: float | None) -> Iterator[str]:
+        yield from band_problems(self.fmin, self.fmax, sample_rate)
+        if self.hop_length > self.n_fft:
+            yield (
+                f"hop_length is {self.hop_length}, more than n_fft, {self.n_fft}, so that samples between frames would not "
+                "be heard: lower it"
             )
-        return {"source": "logmel", "sample_rate": sample_rate, **asdict(self)}
+
+    def memory(self, clips: int, sample_rate: int, seconds: float) -> float:
+        return super().memory(clips, sample_rate, seconds) + 6 * self.n_mels * self.n_fft  # the filters
+
+    @classmethod
+    def scale(cls, stated: Mapping[str, Any], bins: int) -> Scale:
+        scale, rate = super().scale(stated, bins), stated.get("sample_rate")
+        names = [field.name for field in fields(cls)]
+        if not rate or stated.get("n_mels") != bins or not set(names) <= stated.keys():
+            return scale
+        return replace(scale, frequencies=cls(**{name: stated[name] for name in names}).frequencies(rate))
 
     def __call__(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
         """Log-mel frames of one clip in dB.
 
         samples: (samples,) float32, full scale 1. Returns (1 + samples // hop_length, n_mels) float32.
         """
+        import scipy.fft
+
         window = _window(self.n_fft)
         padded = np.pad(samples.astype(np.float32, copy=False), self.n_fft // 2)
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
@@ -73,6 +92,8 @@ class LogMel:
 
     def frequencies(self, sample_rate: int) -> np.ndarray:
         """Centre frequency of each mel bin in Hz."""
+        import librosa
+
         return librosa.mel_frequencies(self.n_mels + 2, fmin=self.fmin, fmax=self.fmax or sample_rate / 2)[1:-1]
 
 
@@ -86,6 +107,8 @@ def _mel_blocks(
     sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None
 ) -> list[tuple[slice, slice, np.ndarray]]:
     """The mel filter matrix in blocks of mel bins, each with the band of FFT bins where it is not zero."""
+    import librosa
+
     filters = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax)
     blocks = []
     for bins in np.array_split(np.arange(n_mels), MEL_BLOCKS):

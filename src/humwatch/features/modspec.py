@@ -12,14 +12,17 @@ for anomalous sound detection", DCASE Challenge), whose settings are the default
    clip counts as periodic, with the envelope's mean removed: there is no transient at its start.
 """
 
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import scipy.fft
 
 from humwatch.errors import InputError
+from humwatch.features.base import BaseFeature, band_problems, check_band
+from humwatch.parameters import parameter
 
 WINDOW_SECONDS = 0.01
 HOP_SECONDS = 0.0025
@@ -30,40 +33,55 @@ BLOCK = 200  # frames at a time, which stay in the processor's cache
 
 
 @dataclass(frozen=True)
-class ModSpec:
-    """Parameters of the modulation spectrum, and the modulation spectrum.
+class Feature(BaseFeature):
+    """Parameters of the modulation spectrum, and the modulation spectrum."""
 
-    bands: acoustic bands. fmin: centre of the lowest in Hz. fmax: where the next one above the highest would be
-    (None: half the sample rate). modulation_bands: their number; modulation_low, modulation_high: centres of the first and
-    last in Hz, below 200.
-    """
-
-    bands: int = 60
-    fmin: float = 125.0
-    fmax: float | None = None
-    modulation_bands: int = 8
-    modulation_low: float = 4.0
-    modulation_high: float = 128.0
+    bands: int = parameter(60, "Acoustic bands.", minimum=1, maximum=2000)
+    fmin: float = parameter(125.0, "Centre of the lowest acoustic band in Hz.", minimum=0, maximum=500000)
+    fmax: float | None = parameter(
+        None,
+        "One step above the centre of the highest acoustic band in Hz; null is half the sample rate.",
+        exclusiveMinimum=0,
+        maximum=500000,
+    )
+    modulation_bands: int = parameter(8, "Modulation bands.", minimum=1, maximum=1000)
+    modulation_low: float = parameter(
+        4.0, "Centre of the first modulation band in Hz.", minimum=0.01, exclusiveMaximum=200
+    )
+    modulation_high: float = parameter(
+        128.0, "Centre of the last modulation band in Hz.", minimum=0.01, exclusiveMaximum=200
+    )
 
     @property
     def bins(self) -> int:
         return self.bands
 
+    def shape(self, sample_rate: int, seconds: float) -> tuple[int, int]:
+        return self.modulation_bands, self.bands
+
+    def has_known_frames(self, sample_rate: int | None, seconds: float | None) -> bool:
+        return True
+
     def parameters(self, sample_rate: int) -> dict[str, Any]:
-        """What a file of these features states about itself. Raises InputError where they do not go together."""
-        fmax = self.fmax or sample_rate / 2
-        if not self.fmin < fmax <= sample_rate / 2:
-            raise InputError(
-                f"modspec: fmin {self.fmin:g} Hz and fmax {fmax:g} Hz must rise, up to {sample_rate / 2:g} Hz, half the "
-                "sample rate: correct them"
-            )
-        nyquist = sample_rate / _samples(HOP_SECONDS, sample_rate) / 2
+        check_band(self.name, self.fmin, self.fmax, sample_rate)
+        nyquist = _envelope_rate(sample_rate) / 2
         if not self.modulation_low <= self.modulation_high < nyquist:
             raise InputError(
                 f"modspec: modulation_low {self.modulation_low:g} Hz and modulation_high {self.modulation_high:g} Hz must "
                 f"rise and be below {nyquist:g} Hz: correct them"
             )
-        return {"source": "modspec", "sample_rate": sample_rate, **asdict(self)}
+        return super().parameters(sample_rate)
+
+    def problems(self, sample_rate: int | None, seconds: float | None) -> Iterator[str]:
+        yield from band_problems(self.fmin, self.fmax, sample_rate)
+        low, high = self.modulation_low, self.modulation_high
+        nyquist = _envelope_rate(sample_rate) / 2 if sample_rate else math.inf
+        if low > high or (low == high and self.modulation_bands > 1):
+            yield f"modulation_low is {low:g} Hz, it must be below modulation_high, {high:g} Hz: correct them"
+        if high >= nyquist:
+            yield (
+                f"modulation_high is {high:g} Hz, at a sample rate of {sample_rate} Hz it must be below {nyquist:g} Hz: lower it"
+            )
 
     def __call__(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
         """Energies of one clip, linear, in squares of full scale: take their logarithm.
@@ -74,6 +92,8 @@ class ModSpec:
         150 Hz it is a tenth of that, at 128 Hz of modulation a third.
         Raises InputError for a clip shorter than one period of modulation_low.
         """
+        import scipy.fft
+
         needed = max(round(sample_rate / self.modulation_low), 2 * _samples(WINDOW_SECONDS, sample_rate))
         if len(samples) < needed:
             raise InputError(
@@ -87,8 +107,9 @@ class ModSpec:
         spectrum = scipy.fft.rfft(envelopes, length)  # (bands, length / 2 + 1) complex64
         power = np.square(spectrum.real)
         power += np.square(spectrum.imag)
-        rate = sample_rate / _samples(HOP_SECONDS, sample_rate)
-        gains = _resonators(self.modulation_low, self.modulation_high, self.modulation_bands, length, rate)
+        gains = _resonators(
+            self.modulation_low, self.modulation_high, self.modulation_bands, length, _envelope_rate(sample_rate)
+        )
         return gains @ power.T * np.float32(2 / (length * frames))
 
     def frequencies(self, sample_rate: int) -> np.ndarray:
@@ -101,6 +122,8 @@ class ModSpec:
 
     def _envelopes(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
         """(bands, frames) float32: the amplitude of a sine in the middle of a band that is wider than the window's own."""
+        import scipy.fft
+
         window, n_fft = _window(sample_rate)
         weights = _weights(sample_rate, n_fft, self.bands, self.fmin, self.fmax)
         frames = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float32, copy=False), len(window))
@@ -117,6 +140,11 @@ class ModSpec:
 
 def _samples(seconds: float, sample_rate: int) -> int:
     return max(1, round(seconds * sample_rate))
+
+
+def _envelope_rate(sample_rate: int) -> float:
+    """Frames of an envelope per second."""
+    return sample_rate / _samples(HOP_SECONDS, sample_rate)
 
 
 @lru_cache

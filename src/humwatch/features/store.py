@@ -8,7 +8,7 @@ wrote are checked as they are read: their footer has a checksum, and so has ever
 import json
 import mmap
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from humwatch import parquet
+from humwatch.datasets.clip_name import CLIP_COLUMNS, OPTIONAL_COLUMNS  # the latter only in files whose clips have them
 from humwatch.errors import InputError, damaged
 from humwatch.files import replacing
 
 ROWS_PER_GROUP = 64
-CLIP_COLUMNS = ["clip", "machine_type", "machine_id", "split", "label"]
-OPTIONAL_COLUMNS = ["domain", "attributes"]  # of DCASE 2021 to 2025; only in files whose clips have them
 METADATA_KEY = b"humwatch"
 MAPPED_ABOVE = 8_000_000_000  # bytes of frames; more are mapped from a temporary file, not held in memory
 
@@ -46,6 +45,12 @@ class Features:
     clips: pd.DataFrame
     parameters: dict[str, Any]
     mapped: bool = False
+
+    @classmethod
+    def of(cls, frames: Sequence[np.ndarray], clips: pd.DataFrame, parameters: dict[str, Any]) -> "Features":
+        """From the frames of each clip, (frames, bins), in the order of `clips`; of one clip at least."""
+        starts = np.concatenate([[0], np.cumsum([len(of_clip) for of_clip in frames])])
+        return cls(np.concatenate(frames), starts, clips, parameters)
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -108,15 +113,12 @@ def write(
         parquet.seal_footer(temporary)
 
 
-def read(
-    paths: Iterable[Path], expected: dict[str, Any] | None = None, machine_id: str | None = None, foreign: bool = False
-) -> Features:
+def read(paths: Iterable[Path], machine_id: str | None = None, foreign: bool = False) -> Features:
     """Read whole files into one array; memory is the data plus one row group, or less where the data is mapped.
 
-    expected: parameters that the files must have been made with. machine_id: keep this machine's clips only. foreign: the
-    files were written elsewhere and have no checksum of ours.
+    machine_id: keep this machine's clips only. foreign: the files were written elsewhere and have no checksum of ours.
     """
-    opened = [_open(Path(path), expected, foreign) for path in paths]
+    opened = [_open(Path(path), foreign) for path in paths]
     return _read(opened, machine_id, lambda clips: np.zeros(len(clips), int), 1)[0]
 
 
@@ -202,9 +204,9 @@ class _Collected:
         return np.cumsum(np.concatenate(self.counts))
 
 
-def groups(path: Path, expected: dict[str, Any] | None = None, machine_id: str | None = None) -> Iterator[Features]:
+def groups(path: Path, machine_id: str | None = None) -> Iterator[Features]:
     """The file's row groups in turn: some 64 clips each, without a copy."""
-    yield from _open(Path(path), expected).groups(machine_id)
+    yield from _open(Path(path)).groups(machine_id)
 
 
 def parameters(path: Path) -> dict[str, Any]:
@@ -257,7 +259,7 @@ class _File:
                 yield features
 
 
-def _open(path: Path, expected: dict[str, Any] | None = None, is_foreign: bool = False) -> _File:
+def _open(path: Path, is_foreign: bool = False) -> _File:
     if not is_foreign:
         parquet.footer_checksum(path)  # refuses what is not as it was written
     try:
@@ -271,12 +273,7 @@ def _open(path: Path, expected: dict[str, Any] | None = None, is_foreign: bool =
     kind = schema.field("frames").type
     if not (pa.types.is_list(kind) and pa.types.is_fixed_size_list(kind.value_type)):
         raise InputError(f"{path}: column frames is {kind}, it must be list<fixed_size_list<float32>[bins]>")
-    stored = _metadata(schema).get("parameters", {})
-    if expected is not None and stored != expected:
-        changed = sorted(k for k in stored.keys() | expected.keys() if stored.get(k) != expected.get(k))
-        detail = ", ".join(f"{k}={stored.get(k)!r} instead of {expected.get(k)!r}" for k in changed)
-        raise InputError(f"{path} was made with other parameters ({detail}): delete it and run `snakemake` again")
-    return _File(path, file, kind.value_type.list_size, stored)
+    return _File(path, file, kind.value_type.list_size, _metadata(schema).get("parameters", {}))
 
 
 @contextmanager

@@ -1,31 +1,53 @@
 """The recording itself, for networks that hear raw samples, in frames as the feature store keeps them."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from humwatch.errors import InputError
+from humwatch.features.base import BaseFeature
+from humwatch.parameters import parameter
 
 
 @dataclass(frozen=True)
-class Waveform:
+class Feature(BaseFeature):
     """Frames of samples that follow each other without overlap: a clip is its frames, one after the other.
 
-    hop_length: samples per frame. A last frame that is not full is dropped: of 10 s at 16 kHz, 312 frames of 512 stay and
-    256 samples go. seconds: make all clips so long, for networks that need it: longer ones are cut, shorter ones repeated.
+    A last frame that is not full is dropped: of 10 s at 16 kHz, 312 frames of 512 stay and 256 samples go.
     """
 
-    hop_length: int = 512
-    seconds: float | None = None
+    hop_length: int = parameter(
+        512,
+        "Samples per frame; a clip's last samples that fill no frame are dropped.",
+        minimum=1,
+        maximum=1000000,
+    )
+    seconds: float | None = parameter(
+        None,
+        "Make all clips so long; longer ones are cut, shorter ones repeated. null leaves them as they are.",
+        minimum=0.001,
+        maximum=3600,
+    )
+
+    seconds_per_clip = 0.002
+    is_negative = True
+    is_waveform = True
 
     @property
     def bins(self) -> int:
         return self.hop_length
 
-    def parameters(self, sample_rate: int) -> dict[str, Any]:
-        """What a file of these features states about itself."""
-        return {"source": "waveform", "sample_rate": sample_rate, **asdict(self)}
+    def shape(self, sample_rate: int, seconds: float) -> tuple[int, int]:
+        return int((self.seconds or seconds) * sample_rate) // self.hop_length, self.hop_length
+
+    def has_known_frames(self, sample_rate: int | None, seconds: float | None) -> bool:
+        return super().has_known_frames(sample_rate, self.seconds or seconds)
+
+    def problems(self, sample_rate: int | None, seconds: float | None) -> Iterator[str]:
+        length = self.seconds or seconds
+        if sample_rate and length and not self.shape(sample_rate, length)[0]:
+            yield f"hop_length is {self.hop_length}, longer than a clip of {length:g} s: lower it"
 
     def __call__(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
         """samples: (samples,) float32, full scale 1. Returns (samples // hop_length, hop_length) float32.

@@ -20,9 +20,9 @@ import pandas as pd
 import soundfile
 from PIL import Image
 
+from humwatch.features.base import Scale
 from humwatch.report import figures
 from humwatch.report.figures import decibel_range, hertz_ticks, varied, words
-from humwatch.report.results import Scale
 
 LIMIT_MB = 15
 MP3_RATES = [48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000]

@@ -1,7 +1,7 @@
 """A finished run's folder, `results/<name>`, read back: tables, the trials chosen, their scores, models, logs, spectrograms."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,11 @@ from humwatch import parquet
 from humwatch.detectors import models
 from humwatch.errors import InputError, damaged
 from humwatch.features import store
-from humwatch.features.logmel import LogMel
+from humwatch.features.base import Scale, feature_class
 from humwatch.features.store import Features
 from humwatch.files import is_damaged
-from humwatch.study.layout import CHECKSUMS, TEXT_COLUMNS, TIMES, Scope, slug
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The axes of a feature's frames. hop_seconds: time between frames; frequencies: Hz of each bin; None where unknown."""
-
-    hop_seconds: float | None = None
-    frequencies: np.ndarray | None = None
+from humwatch.slugs import slug
+from humwatch.study.layout import CHECKSUMS, TEXT_COLUMNS, TIMES, Layout, Scope
 
 
 @dataclass(frozen=True)
@@ -32,6 +25,10 @@ class Results:
     """The folder of one data set's results. A `row` is a row of a sweep's table: one trial on one machine type."""
 
     folder: Path
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(str(self.folder))
 
     @cached_property
     def clips(self) -> pd.DataFrame:
@@ -47,19 +44,19 @@ class Results:
 
     def model(self, row: pd.Series, machine_id: str) -> Path:
         """Folder of the model that scores this machine id."""
-        places = self._places(row)
-        return self.folder / "models" / places.get(machine_id, next(iter(places.values())))
+        models = self._models(row)
+        return Path(self.layout.model(*models.get(machine_id, next(iter(models.values())))))
 
     def scores(self, row: pd.Series) -> pd.DataFrame:
         """The test clips of the row's machine type; column `score` is the one that the trial names."""
-        files = [self.folder / "scores" / f"{place}.parquet" for place in self._places(row).values()]
-        scores = pd.concat([parquet.read(path) for path in files], ignore_index=True)
+        files = [self.layout.scores(*model) for model in self._models(row).values()]
+        scores = pd.concat([parquet.read(Path(path)) for path in files], ignore_index=True)
         scores["score"] = scores[row["score"]]
         return scores[scores["machine_type"] == row["machine_type"]].reset_index(drop=True)
 
     def held_out(self, row: pd.Series) -> pd.DataFrame:
         """Scores of the row's normal clips that were held out of training; empty where none were."""
-        files = [self.folder / "models" / place / "validation.parquet" for place in self._places(row).values()]
+        files = [Path(self.layout.model(*model), "validation.parquet") for model in self._models(row).values()]
         held_out = pd.concat([parquet.read(path) for path in files], ignore_index=True)
         if held_out.empty:
             return pd.DataFrame({"machine_id": []})
@@ -67,7 +64,7 @@ class Results:
 
     def log(self, row: pd.Series) -> pd.DataFrame:
         """Loss of each epoch: the mean over the trial's models where each machine id has its own. Empty without epochs."""
-        logs = [models.log(self.folder / "models" / place) for place in self._places(row).values()]
+        logs = [models.log(Path(self.layout.model(*model))) for model in self._models(row).values()]
         if len(logs) < 2:
             return logs[0] if logs else pd.DataFrame(columns=models.LOG_COLUMNS)
         return pd.concat(logs).groupby("epoch", as_index=False).mean()
@@ -95,17 +92,17 @@ class Results:
                     yield line.split(" WARNING: ", 1)[1]
 
     def _features(self, feature: str, machine_type: str, split: str) -> Path:
-        return self.folder / "features" / feature / slug(machine_type) / f"{split}.parquet"
+        return Path(self.layout.features(feature, slug(machine_type), split))
 
-    def _places(self, row: pd.Series) -> dict[str, str]:
-        """Where, below models/ and scores/, the row's trial is: for each machine id that has a model of its own, or for all."""
+    def _models(self, row: pd.Series) -> dict[str, tuple[str, str, int]]:
+        """Scope, trial and epochs of the row's models: by machine id where each has one of its own, else the one of all."""
         epochs = row.get("epochs", 0)
-        end = f"{row['trial']}/epochs-{0 if pd.isna(epochs) else int(epochs)}"
+        end = row["trial"], 0 if pd.isna(epochs) else int(epochs)
         if row["scope"] != "machine_id":
-            return {"": f"{Scope(None if row['scope'] == 'all' else row['machine_type']).name}/{end}"}
+            return {"": (Scope(None if row["scope"] == "all" else row["machine_type"]).name, *end)}
         clips = self.clips[self.clips["machine_type"] == row["machine_type"]]
         ids = clips.groupby("machine_id")["split"].nunique()
-        return {i: f"{Scope(row['machine_type'], i).name}/{end}" for i in sorted(ids[ids == 2].index)}
+        return {i: (Scope(row["machine_type"], i).name, *end) for i in sorted(ids[ids == 2].index)}
 
 
 def chosen(sweep: pd.DataFrame) -> pd.DataFrame:
@@ -120,12 +117,7 @@ def feature_of(row: pd.Series, sweep: pd.DataFrame) -> str:
 
 def scale_of(parameters: dict[str, Any], bins: int) -> Scale:
     """Seconds and Hz of a feature, as far as its file states them."""
-    hop, rate = parameters.get("hop_length"), parameters.get("sample_rate")
-    hop_seconds = hop / rate if hop and rate else None
-    names = [field.name for field in fields(LogMel)]
-    if not rate or parameters.get("n_mels") != bins or not set(names) <= parameters.keys():
-        return Scale(hop_seconds)
-    return Scale(hop_seconds, LogMel(**{name: parameters[name] for name in names}).frequencies(rate))
+    return feature_class(parameters["source"]).scale(parameters, bins)
 
 
 def read_table(path: Path) -> pd.DataFrame:

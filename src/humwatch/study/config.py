@@ -18,9 +18,11 @@ import jsonschema
 import yaml
 
 from humwatch import detectors
+from humwatch.datasets import source as sources
 from humwatch.errors import InputError
+from humwatch.features.base import make
+from humwatch.slugs import PERIODIC
 from humwatch.study import costs as sizes
-from humwatch.study.layout import PERIODIC
 
 Schema = dict[str, Any]
 
@@ -31,7 +33,6 @@ MOST_VALUES = 100_000  # in one configuration
 DEEPEST = 20  # mappings and lists in each other
 MOST_PROBLEMS = 20  # that are said at once
 MOST_GB = 64  # of memory for one job
-SOURCES_OF_TEN_SECONDS = ("demo", "dcase2020")  # whose clips are known: at 16 kHz, ten seconds or a little more
 
 # libyaml is ten times as fast, where PyYAML was built with it.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -127,9 +128,7 @@ def shown(value: Any) -> str:
 
 def known_clips(dataset: Mapping[str, Any]) -> tuple[int | None, float | None]:
     """Sample rate in Hz and seconds of the clips, where a validated `dataset` section tells; else None."""
-    if dataset["source"] in SOURCES_OF_TEN_SECONDS:
-        return sizes.SAMPLE_RATE, sizes.SECONDS
-    return dataset["sample_rate"], None
+    return sources.of(dataset).known_clips()
 
 
 # Reading
@@ -509,38 +508,12 @@ def _clashing_names(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _feature_problems(config: Mapping[str, Any]) -> Iterator[str]:
     rate, seconds = known_clips(config["dataset"])
-    half = rate / 2 if rate else math.inf
-    for name, feature in config["features"].items():
-        here = f"config: features.{name}"
-        if "fmin" in feature:
-            low, high = feature["fmin"], feature["fmax"]
-            if high is not None and high > half:
-                yield f"{here}.fmax is {high:g} Hz, above half the sample rate, {half:g} Hz: lower it"
-            elif low >= (half if high is None else high):
-                upper = f"half the sample rate, {half:g} Hz" if high is None else f"fmax, {high:g} Hz"
-                yield f"{here}.fmin is {low:g} Hz, it must be below {upper}: correct it"
-        if "n_fft" in feature and feature["hop_length"] > feature["n_fft"]:
-            yield (
-                f"{here}.hop_length is {feature['hop_length']}, more than n_fft, {feature['n_fft']}, so that samples between "
-                "frames would not be heard: lower it"
-            )
-        if "modulation_low" in feature:
-            slow, fast = feature["modulation_low"], feature["modulation_high"]
-            # As features.modspec has it, which would bring scipy with it.
-            fastest = rate / max(1, round(0.0025 * rate)) / 2 if rate else math.inf
-            if slow > fast or (slow == fast and feature["modulation_bands"] > 1):
-                yield f"{here}.modulation_low is {slow:g} Hz, it must be below modulation_high, {fast:g} Hz: correct them"
-            if fast >= fastest:
-                yield (
-                    f"{here}.modulation_high is {fast:g} Hz, at a sample rate of {rate} Hz it must be below {fastest:g} Hz: "
-                    "lower it"
-                )
-        if feature["source"] == "parquet":
+    for name, stated in config["features"].items():
+        here, feature = f"config: features.{name}", make(stated)
+        yield from (f"{here}.{problem}" for problem in feature.problems(rate, seconds))
+        if not feature.from_recordings:
             continue
-        length = feature.get("seconds") or seconds
-        if rate and length and not sizes.frame_shape(feature, rate, length)[0]:
-            yield f"{here}.hop_length is {feature['hop_length']}, longer than a clip of {length:g} s: lower it"
-        needed = sizes.feature_bytes(feature, rate or sizes.SAMPLE_RATE, seconds or 1) / 1e9
+        needed = feature.memory(sizes.CLIPS_AT_ONCE, rate or sizes.SAMPLE_RATE, seconds or 1) / 1e9
         if needed > MOST_GB:
             yield (
                 f"{here} needs about {needed:,.0f} GB of memory for {sizes.CLIPS_AT_ONCE} clips, at most {MOST_GB} are allowed: "

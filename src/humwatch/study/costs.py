@@ -4,7 +4,9 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-SAMPLE_RATE, SECONDS = 16000, 10  # of clips of which nothing is known yet
+from humwatch.datasets.source import SAMPLE_RATE, SECONDS  # of clips of which nothing is known yet
+from humwatch.features.base import make
+
 FEW_FRAMES = 16  # clips of so few frames are one vector: clip_statistics, which would bring scikit-learn with it
 CLIPS_AT_ONCE = 64  # a row group of the feature store
 CLIPS = 1000  # of a training, where memory grows with them
@@ -18,24 +20,14 @@ WAVEFORM_NETWORKS = ("stgram", "dual_branch")
 def frame_shape(
     feature: Mapping[str, Any], sample_rate: int = SAMPLE_RATE, seconds: float = SECONDS
 ) -> tuple[int, int]:
-    """Frames of a clip of so many seconds and values per frame; of features unknown here as if they were log-mel."""
-    if feature["source"] == "modspec":
-        return feature["modulation_bands"], feature["bands"]
-    if feature["source"] == "waveform":
-        return int((feature.get("seconds") or seconds) * sample_rate) // feature["hop_length"], feature["hop_length"]
-    return 1 + int(seconds * sample_rate) // feature.get("hop_length", 512), feature.get("n_mels", 128)
+    """Frames of a clip of so many seconds and values per frame. feature: as a validated configuration states it."""
+    return make(feature).shape(sample_rate, seconds)
 
 
 def network_weights(parameters: Mapping[str, Any], bins: int) -> int | None:
     """Weights of the network that a detector trains on windows, biases left out; None where it does not."""
     layers = _layers(parameters, bins)
     return None if layers is None else sum(a * b for a, b in itertools.pairwise(layers))
-
-
-def feature_bytes(feature: Mapping[str, Any], sample_rate: int, seconds: float) -> float:
-    """Memory of the stage that computes a feature: the clips that are written together, and the filters."""
-    frames, bins = frame_shape(feature, sample_rate, seconds)
-    return 12 * CLIPS_AT_ONCE * frames * bins + 6 * bins * feature.get("n_fft", 0)
 
 
 def trial_bytes(parameters: Mapping[str, Any], frames: int, bins: int) -> float:

@@ -1,42 +1,19 @@
-"""Names as their owners have them, and the names of folders and models that they become below results/<name>.
+"""Where everything lies below results/<name>: every path that a rule, a script or the report makes is made here."""
 
-Users' names never reach a shell, a Snakemake pattern or a path as they are: their `slug` does. Tables state the names themselves.
-"""
-
-import hashlib
 import re
-import urllib.parse
 from dataclasses import dataclass
 
-LONGEST = 80
+from humwatch.slugs import slug
+
 ALL = "all"
-CHECKSUMS, TIMES = "sha256sums.txt", "times.csv"  # in tables/
+TOLD = ("log.csv", "validation.parquet", "calibration.parquet")  # what is known of a model without labels
+MODEL_FILES = ("model.json", "model.safetensors", "training.safetensors", *TOLD)
+CHECKSUMS, TIMES = "sha256sums.txt", "times.csv"  # in tables/; the former in detectors/ too
+FIGURES = "figures.txt"  # the checksums of figures/
 # Columns of tables that are text whatever stands in them: a machine may be called 3, 1e5 or NA.
 TEXT_COLUMNS = ["sweep", "trial", "machine_type", "machine_id", "machine_ids", "domain", "note", "detector", "feature"]
 TEXT_COLUMNS += ["scope", "augmentation", "score", "criterion", "reference", "set", "method", "source"]
 TEXT_COLUMNS += [f"{kind}_{column}" for kind in ("selected", "best_by_labels") for column in ("trial", "score")]
-FIGURES = "figures.txt"  # the checksums of figures/
-# Snakemake takes what ends in 20 repetitions for a pattern that runs wild.
-PERIODIC = re.compile(r"(.+?)\1{19,}$")
-
-
-def slug(name: str) -> str:
-    """The form of a name that is safe in paths, patterns and command lines; no two names share one.
-
-    ASCII letters, digits and `_.-~+` stay, other bytes of its UTF-8 become =XX, as a leading dot, dash or tilde does: the escapes
-    of URLs, with a sign that Slurm does not replace in names of files. Long or periodic names end in a checksum.
-    """
-    quoted = urllib.parse.quote(name, safe="+").replace("%", "=")
-    if quoted[:1] in (".", "-", "~"):
-        quoted = f"={ord(quoted[0]):02X}{quoted[1:]}"
-    if len(quoted) > LONGEST or PERIODIC.search(quoted):
-        quoted = f"{quoted[:20]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    return quoted
-
-
-def readable(text: str) -> str:
-    """A text with slugs in it, as a person would write it."""
-    return urllib.parse.unquote(text.replace("=", "%"))
 
 
 @dataclass(frozen=True)
@@ -61,3 +38,38 @@ class Scope:
         if self.machine_type is None:
             return True
         return self.machine_type == machine_type and (machine_id is None or self.machine_id in (None, machine_id))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below the folder of one data set's results, `root`.
+
+    Arguments are names of folders as they are on the disk: slugs, names of scopes and trials. Those left out are Snakemake's
+    wildcards, so that the same methods make the patterns of rules.
+    """
+
+    root: str
+
+    def clip_table(self, machine_type: str = "{machine_type}", split: str = "{split}") -> str:
+        return f"{self.root}/clips/{machine_type}/{split}.parquet"
+
+    def features(self, feature: str = "{feature}", machine_type: str = "{machine_type}", split: str = "{split}") -> str:
+        return f"{self.root}/features/{feature}/{machine_type}/{split}.parquet"
+
+    def masks(
+        self, augmentation: str = "{augmentation}", feature: str = "{feature}", machine_type: str = "{machine_type}"
+    ) -> str:
+        return f"{self.root}/masks/{augmentation}/{feature}/{machine_type}/masks.parquet"
+
+    def model(self, scope: str = "{scope}", trial: str = "{trial}", epochs: int | str = "{epochs}") -> str:
+        """The folder of one model at one milestone; `MODEL_FILES` are in it."""
+        return f"{self.root}/models/{scope}/{trial}/epochs-{epochs}"
+
+    def scores(self, scope: str = "{scope}", trial: str = "{trial}", epochs: int | str = "{epochs}") -> str:
+        return f"{self.root}/scores/{scope}/{trial}/epochs-{epochs}.parquet"
+
+    def of_model(
+        self, kind: str, scope: str = "{scope}", trial: str = "{trial}", epochs: int | str = "{epochs}"
+    ) -> str:
+        """What else there is of a model at a milestone, without a suffix: kind is interim, submission, logs/train, ..."""
+        return f"{self.root}/{kind}/{scope}/{trial}/epochs-{epochs}"

@@ -6,34 +6,28 @@ The figures come from the throughput table at the top of this file; downloads an
 are not counted.
 """
 
-import argparse
 import heapq
-import importlib
 import itertools
 import math
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from humwatch import datasets
 from humwatch.errors import InputError
+from humwatch.features.base import feature_class
 from humwatch.features.store import MAPPED_ABOVE
-from humwatch.study import trials
-from humwatch.study.config import read, read_schema, validate
 from humwatch.study.costs import frame_shape, network_weights
+from humwatch.study.study import Study
+from humwatch.study.trials import Trial
 
 # Measured on one core of an AMD EPYC server with torch 2.13 (docs/cluster.md says how), as CPU time and peak memory.
 STAGE_MB = {"train": 600, "score": 550, "features": 400}  # peak memory of a stage's process; a training's frames apart
 SNAKEMAKE_MB = 300  # the two Snakemakes, one in the other, that a cluster job runs in
 HELD = 1.2  # what a training holds of its clips, over the size of their frames: these, and numbers of windows
 START_SECONDS = 3.0  # Python, the libraries, the first batch
-# Of a ten-second clip, read and written; of a feature that is not here as if it were the slowest.
-CLIP_SECONDS = defaultdict(lambda: 0.010, {"logmel": 0.0025, "modspec": 0.010, "waveform": 0.002, "parquet": 0.002})
 CHECK_SECONDS, DEMO_SECONDS = 0.001, 0.03  # a clip, opened and checked; a clip, generated
 WINDOW_SECONDS = 10e-6  # to gather and scale a window
 FLOPS = 73e9  # in matrix products: 2 per weight and window forward, 4 backward
@@ -46,32 +40,8 @@ GPU_STEP_SECONDS = 1e-3
 GPU_FLOPS = 10e12
 CUDA_MB = 2500  # what CUDA takes of the host's memory
 
-UNKNOWN = {"train": 1000, "test": 500}  # clips of a machine id whose number is not published
 SHORT_SECONDS = 300  # trainings shorter than this share a cluster job
 SHARING = 4
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--configfile",
-        type=Path,
-        nargs="+",
-        default=[Path("config/config.yaml")],
-        help="later files override earlier ones; default: config/config.yaml",
-    )
-    parser.add_argument("--gpus", type=int, nargs="+", default=[1, 8, 64], help="numbers of GPUs, default: 1 8 64")
-
-
-def main(args: argparse.Namespace) -> None:
-    schema = read_schema()
-    config = validate(read(args.configfile), schema)
-    if min(args.gpus) < 1:
-        raise InputError(f"--gpus is {min(args.gpus)}, it must be at least 1: without GPUs, see the CPU core hours")
-    study = Study(config, schema)
-    name = config["dataset"]["name"]
-    print(f"{name}: {len(study.trials)} trials, {sum(study.clips.values())} clips\n")
-    print(study.table().to_string(index=False), end="\n\n")
-    print(pd.DataFrame([study.on(gpus) for gpus in args.gpus]).to_string(index=False))
 
 
 @dataclass(frozen=True)
@@ -98,7 +68,7 @@ class Training:
         )
 
 
-def scoring_seconds(parameters: Mapping[str, Any], windows: int, bins: int) -> float:
+def scoring_seconds(parameters: Mapping[str, Any], windows: float, bins: int) -> float:
     """Of that many windows on one CPU core, without the process's start."""
     weights = network_weights(parameters, bins)
     if weights is None:
@@ -106,6 +76,30 @@ def scoring_seconds(parameters: Mapping[str, Any], windows: int, bins: int) -> f
     # Every other window: ReconstructionDetector.hop, whose module would bring torch with it.
     other = parameters["recipe"] == "fast" and parameters["window"] > 3 and parameters["detector"] != "idnn"
     return windows / (1 + other) * (WINDOW_SECONDS + 2 * weights / FLOPS)
+
+
+def bins_of(study: Study, trial: str) -> int:
+    """Values per frame of what a trial hears."""
+    return frame_shape(study.config["features"][study.models[trial].parameters["feature"]])[1]
+
+
+def training_seconds(study: Study, trial: str, epochs: int, frames: float, gpu: bool) -> float:
+    """Of a model up to one milestone, from the one before, on so many frames."""
+    parameters = study.models[trial].parameters
+    copies = study.config["augmentations"].get(parameters["augmentation"], {}).get("copies", 0)
+    to_train = epochs - study.previous(trial, epochs)
+    return Training(parameters, round(frames * (copies + 1)), bins_of(study, trial), to_train).seconds(gpu)
+
+
+def model_seconds(study: Study, scope: str, trial: str, gpu: bool) -> float:
+    """Of a model up to its last milestone."""
+    frames = frame_shape(study.config["features"][study.models[trial].parameters["feature"]])[0]
+    frames *= study.clips_of(study.scopes_by_name[scope], "train")
+    return sum(training_seconds(study, trial, epochs, frames, gpu) for epochs in study.milestones[trial])
+
+
+def trial_scoring_seconds(study: Study, trial: str, frames: float) -> float:
+    return scoring_seconds(study.models[trial].parameters, frames, bins_of(study, trial))
 
 
 def stage_mb(stage: str) -> int:
@@ -123,26 +117,6 @@ def minutes(seconds: float) -> int:
     return 5 + math.ceil(2 * seconds / 60)
 
 
-def clip_counts(dataset: Mapping[str, Any], found: datasets.Recordings, known: datasets.Machines) -> Counter:
-    """(machine type, split, machine id) -> clips. found: `datasets.recordings`, known: `datasets.machines`."""
-    counts: Counter = Counter()
-    for clips in found.values():
-        counts.update((clip.machine_type, clip.split, clip.machine_id) for clip in clips)
-    if dataset["source"] == "demo":
-        for (machine_id, split, _), n in (
-            importlib.import_module("humwatch.datasets.demo").counts(dataset["size"]).items()
-        ):
-            counts[datasets.DEMO_MACHINE_TYPE, split, machine_id] += n
-    if dataset["source"] == "dcase2020":
-        dcase2020 = importlib.import_module("humwatch.datasets.dcase2020")
-        for part, machine_type in itertools.product(dataset["parts"], {machine_type for machine_type, _ in known}):
-            for group, n in dcase2020.expected_clips(machine_type, part).items():
-                split, machine_id = group.split("/")[0], group.rsplit("_", 1)[1]
-                share = 0.5 if group.split("/")[1][:4] in ("norm", "anom") and split == "test" else 1
-                counts[machine_type, split, machine_id] += round(share * UNKNOWN[split]) if n is None else n
-    return Counter({(t, s, i): n for (t, s, i), n in counts.items() if i in known.get((t, s), [])})
-
-
 def has_cuda() -> bool:
     """Whether the installed torch can use a GPU; without importing it, which takes seconds."""
     return not version("torch").endswith("+cpu")
@@ -156,32 +130,27 @@ def check_device(device: str) -> None:
         )
 
 
-class Study:
-    """All jobs of a validated configuration."""
+class Plan:
+    """All jobs of a study, and what they cost."""
 
-    def __init__(self, config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-        self.config, dataset = config, config["dataset"]
-        listed = (t for sweep in trials.sweeps(config, dict(schema)).values() for t in sweep)
-        self.trials = [t for t in trials.unique(listed) if "feature" in t.parameters]  # ensembles train nothing
-        made = dataset["source"] in datasets.MADE
-        found = {} if made else datasets.recordings(dataset, datasets.data_folder(dataset))
-        self.known = datasets.machines(dataset, found)
-        self.clips = clip_counts(dataset, found, self.known)
+    def __init__(self, study: Study) -> None:
+        self.study, self.config = study, study.config
+        self.trials = [t for t in study.trials if "feature" in t.parameters]  # ensembles train nothing
         self.chains = [chain for name in dict.fromkeys(t.name for t in self.trials) for chain in self._chains(name)]
 
     def table(self) -> pd.DataFrame:
         """Jobs and hours of each stage."""
-        files = len(self.known)
+        files = len(self.study.machines)
         features = {t.parameters["feature"] for t in self.trials}
         models = {(t.name, t.epochs): t for t in self.trials}.values()
         trained = [training for chain in self.chains for training in chain]
         gpu = sum(t.seconds(True) + START_SECONDS for t in trained) / 3600
         core = sum(t.seconds(False) + START_SECONDS for t in trained) / 3600
         rows = [
-            ("clip tables", files, sum(self.clips.values()) * CHECK_SECONDS / 3600, 0.0),
+            ("clip tables", files, sum(self.study.clips.values()) * CHECK_SECONDS / 3600, 0.0),
             ("features", files * len(features), self._features_seconds() / 3600, 0.0),
             ("trainings", len(trained), 0.0, gpu),
-            ("scores", sum(len(self._scopes(t)) for t in models), self._scores_seconds() / 3600, 0.0),
+            ("scores", sum(len(self._tested(t)) for t in models), self._scores_seconds() / 3600, 0.0),
             ("trainings, were they on CPU cores", len(trained), core, 0.0),
         ]
         return pd.DataFrame(rows, columns=["stage", "jobs", "CPU core hours", "GPU hours"]).round(2)
@@ -212,40 +181,31 @@ class Study:
 
     def _chains(self, name: str) -> Iterable[list[Training]]:
         """The trainings of one model, milestone by milestone, for each scope."""
-        milestones = sorted(t.epochs for t in {t.epochs: t for t in self.trials if t.name == name}.values())
-        parameters = next(t for t in self.trials if t.name == name).parameters
+        parameters = self.study.models[name].parameters
         augmentation = self.config["augmentations"].get(parameters["augmentation"], {})
         frames, bins = frame_shape(self.config["features"][parameters["feature"]])
         kept = (1 - self.config["validation"]["fraction"]) * (1 + augmentation.get("copies", 0))
         windows = max(frames - parameters.get("window", 1) + 1, 1) * kept
-        for clips in self._clips_of_models(parameters["scope"], "train"):
+        for scope in self.study.scopes[parameters["scope"]]:
+            clips = self.study.clips_of(scope, "train")
             yield [
                 Training(parameters, round(windows * clips), bins, end - begin)
-                for begin, end in itertools.pairwise([0, *milestones])
+                for begin, end in itertools.pairwise([0, *sorted(self.study.milestones[name])])
             ]
 
-    def _scopes(self, trial: trials.Trial) -> list[int]:
+    def _tested(self, trial: Trial) -> list[int]:
         """Test clips of each model of a trial."""
-        return self._clips_of_models(trial.parameters["scope"], "test")
-
-    def _clips_of_models(self, scope: str, split: str) -> list[int]:
-        key = {"machine_type": lambda t, i: t, "machine_id": lambda t, i: (t, i), "all": lambda t, i: ""}[scope]
-        trained = {key(t, i) for t, s, i in self.clips if s == "train"}
-        counts: Counter = Counter()
-        for (machine_type, of, machine_id), n in self.clips.items():
-            if of == split and key(machine_type, machine_id) in trained:
-                counts[key(machine_type, machine_id)] += n
-        return list(counts.values())
+        return [self.study.clips_of(scope, "test") for scope in self.study.tested_scopes[trial.parameters["scope"]]]
 
     def _features_seconds(self) -> float:
-        clips = sum(self.clips.values())
+        clips = sum(self.study.clips.values())
         sources = [self.config["features"][name]["source"] for name in {t.parameters["feature"] for t in self.trials}]
-        return sum(clips * CLIP_SECONDS[source] for source in sources)
+        return sum(clips * feature_class(source).seconds_per_clip for source in sources)
 
     def _scores_seconds(self) -> float:
         seconds = 0.0
         for trial in {(t.name, t.epochs): t for t in self.trials}.values():
             frames, bins = frame_shape(self.config["features"][trial.parameters["feature"]])
-            for clips in self._scopes(trial):
+            for clips in self._tested(trial):
                 seconds += START_SECONDS + scoring_seconds(trial.parameters, clips * frames, bins)
         return seconds

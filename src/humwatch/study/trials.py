@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from humwatch.errors import InputError
+from humwatch.features.base import make
 from humwatch.study import costs as sizes
 from humwatch.study.config import (
     MOST_GB,
@@ -40,7 +41,6 @@ SIZES = (
     "window",
     "batch_size",
 )
-MEASURED_FEATURES = ("logmel", "modspec", "waveform")  # whose sizes are known beforehand
 LONGEST_NAME = 160
 MOST_TRIALS = 20_000
 
@@ -207,22 +207,21 @@ def _problems(
     p: Mapping[str, Any], known: Mapping[str, Schema], config: Mapping[str, Any], origin: Callable[[str], str]
 ) -> Iterator[str]:
     """Parameters that are allowed, but not together. origin: a parameter's key in the configuration."""
-    detector, feature = p["detector"], config["features"][p["feature"]]
-    source = feature["source"]
+    detector, feature = p["detector"], make(config["features"][p["feature"]])
     transform, network = p.get("transform"), p.get("network")
     if transform == "decibel" and p["clip_low"] >= p["clip_high"]:
         yield f"{origin('clip_low')} is {p['clip_low']:g}, it must be below clip_high, {p['clip_high']:g}: correct it"
-    if transform == "log" and source in ("logmel", "waveform"):
+    if transform == "log" and feature.is_negative:
         yield (
-            f"{origin('transform')} is log, for energies, but the feature {p['feature']} (source {source}) has negative "
+            f"{origin('transform')} is log, for energies, but the feature {p['feature']} (source {feature.name}) has negative "
             "values: set another transform or feature"
         )
     if detector == "id_classifier":
         hears = network in sizes.WAVEFORM_NETWORKS
-        if hears and source not in ("waveform", "parquet"):
+        if hears and not feature.is_waveform:
             yield (
                 f"{origin('network')} is {network}, which hears the recording itself: set feature to one of source waveform, "
-                f"{p['feature']} is of source {source}"
+                f"{p['feature']} is of source {feature.name}"
             )
         pseudo = p["pseudo_classes"]
         if (pseudo in ("speed", "pitch") and not hears) or (pseudo == "feature_exchange" and network != "dual_branch"):
@@ -242,12 +241,11 @@ def _problems(
                 f"{origin('score')} is {p['score']}, which r does not make: it must be one of score, {', '.join(names[:20])}, "
                 "or add to r"
             )
-    if source not in MEASURED_FEATURES:
+    if not feature.from_recordings:  # its sizes are not known beforehand
         return
     rate, seconds = known_clips(config["dataset"]) if "dataset" in config else (None, None)
-    length = feature.get("seconds") or seconds
-    frames, bins = sizes.frame_shape(feature, rate or sizes.SAMPLE_RATE, length or 1)
-    if source == "modspec" or (rate and length):  # else nobody knows how many frames a clip has
+    frames, bins = feature.shape(rate or sizes.SAMPLE_RATE, seconds or 1)
+    if feature.has_known_frames(rate, seconds):
         if p.get("window", 0) > frames:
             yield f"{origin('window')} is {p['window']}, longer than the {frames} frames of a clip ({p['feature']}): lower it"
         widths = {"time_width": (frames, "frames"), "frequency_width": (bins, "bins")}

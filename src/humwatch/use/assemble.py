@@ -1,16 +1,14 @@
 """From a finished study, `results/<name>`, to the files of its detectors."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from humwatch import __version__, datasets, parquet
+from humwatch import __version__, parquet
 from humwatch.datasets.clips import read_samples
 from humwatch.detectors import models
 from humwatch.errors import InputError
@@ -18,10 +16,9 @@ from humwatch.evaluation.auc_table import trained_row
 from humwatch.evaluation.calibration import scales
 from humwatch.evaluation.decisions import calibrations
 from humwatch.evaluation.selection import overall_choice
-from humwatch.features.extract import SOURCES
-from humwatch.study import trials
-from humwatch.study.config import Schema
+from humwatch.features import base as features
 from humwatch.study.layout import Scope
+from humwatch.study.study import Study
 from humwatch.study.trials import Trial
 from humwatch.use import explain, pack
 
@@ -29,30 +26,13 @@ REFERENCE_CLIPS = 50  # of each machine, whose sound is what is normal when alar
 Machine = tuple[str, str]  # type, id
 
 
-@dataclass(frozen=True)
-class Study:
-    """A finished study, by its validated configuration and the schema."""
+class Finished:
+    """A study that has run. study: its configuration, expanded. train: its training clips, of the clip table."""
 
-    config: Mapping[str, Any]
-    schema: Schema
-
-    @property
-    def results(self) -> Path:
-        return Path("results", self.config["dataset"]["name"])
-
-    @cached_property
-    def trials(self) -> list[Trial]:
-        return trials.unique(trial for sweep in trials.sweeps(self.config, self.schema).values() for trial in sweep)
-
-    @cached_property
-    def ensembles(self) -> dict[str, list[Trial]]:
-        return trials.ensembles(self.config, self.schema)
-
-    @cached_property
-    def train(self) -> pd.DataFrame:
-        """The clip table's training clips."""
-        clips = parquet.read(self.results / "clips.parquet")
-        return clips[clips["split"] == "train"].reset_index(drop=True)
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        clips = parquet.read(Path(study.layout.root, "clips.parquet"))
+        self.train = clips[clips["split"] == "train"].reset_index(drop=True)
 
     def machines(self, heard: Scope) -> list[Machine]:
         """Those with training clips that such a model hears."""
@@ -66,21 +46,21 @@ class Study:
 
     def members(self, trial: Trial) -> list[Trial]:
         """Of an ensemble; else the trial itself."""
-        return self.ensembles.get(trial.name, [trial])
+        return self.study.ensembles.get(trial.name, [trial])
 
     def folder(self, trial: Trial, scope: Scope) -> Path:
         """Of a model."""
-        return self.results / "models" / scope.name / trial.name / f"epochs-{trial.epochs}"
+        return Path(self.study.layout.model(scope.name, trial.name, trial.epochs))
 
     def usable(self, trial: Trial) -> bool:
         """Whether all that it hears can be computed of a new recording."""
-        features = [self.config["features"][member.parameters["feature"]] for member in self.members(trial)]
-        return all(feature["source"] in SOURCES for feature in features)
+        stated = [self.study.config["features"][member.parameters["feature"]] for member in self.members(trial)]
+        return all(features.make(feature).from_recordings for feature in stated)
 
     def choice(self, heard: Scope) -> Trial | None:
         """The trial chosen without labels over all sweeps, of those that can be used; None where nothing tells."""
         known = self.machines(heard)
-        found = [trial for trial in self.trials if self.usable(trial)]
+        found = [trial for trial in self.study.trials if self.usable(trial)]
         rows = []
         for trial in found:
             folders = [self.folder(trial, scope) for scope in self.scopes(trial, known)]
@@ -98,7 +78,7 @@ class Study:
             return types[0]
         if name not in every:
             what = "there are several machine types" if name is None else f"there is no model {name}"
-            raise InputError(f"{self.results}: {what}: name one of {', '.join(every)} (--model)")
+            raise InputError(f"{self.study.layout.root}: {what}: name one of {', '.join(every)} (--model)")
         return every[name]
 
     def trial(
@@ -107,12 +87,12 @@ class Study:
         """The trial of this name, at its last milestone unless told, or the chosen one. InputError where there is none."""
         if name is None:
             if (chosen := self.choice(heard)) is None:
-                raise InputError(f"{self.results}: no trial can be chosen without labels: name one (--trial)")
+                raise InputError(f"{self.study.layout.root}: no trial can be chosen without labels: name one (--trial)")
             return chosen
-        found = [trial for trial in self.trials if trial.name == name]
+        found = [trial for trial in self.study.trials if trial.name == name]
         if not found:
             raise InputError(
-                f"{self.results} has no trial {name}: give a name of column trial in {self.results}/tables/auc.csv"
+                f"{self.study.layout.root} has no trial {name}: give a name of column trial in its tables/auc.csv"
             )
         last = max(trial.epochs for trial in found) if epochs is None else epochs
         found = [t for t in found if t.epochs == last and score in (None, t.parameters["score"])]
@@ -123,26 +103,28 @@ class Study:
         return found[0]
 
 
-def assemble(study: Study, trial: Trial, heard: Scope, out: Path) -> None:
+def assemble(finished: Finished, trial: Trial, heard: Scope, out: Path) -> None:
     """Write what a trial has made for the machines of a scope to the file `out`; InputError where it cannot be used."""
-    known = study.machines(heard)
-    train = study.train[
-        [heard.hears(t, i) for t, i in zip(study.train["machine_type"], study.train["machine_id"], strict=True)]
+    known = finished.machines(heard)
+    train = finished.train[
+        [heard.hears(t, i) for t, i in zip(finished.train["machine_type"], finished.train["machine_id"], strict=True)]
     ]
-    members = study.members(trial)
+    members = finished.members(trial)
     arrays: dict[str, np.ndarray] = {}
     described = [
-        _member(study, member, known, f"members.{i}.", arrays, standardised=trial.name in study.ensembles)
+        _member(finished, member, known, f"members.{i}.", arrays, standardised=trial.name in finished.study.ensembles)
         for i, member in enumerate(members)
     ]
-    calibration = _calibration(study, trial, known, arrays)
+    calibration = _calibration(finished, trial, known, arrays)
     rate = int(train["sample_rate"].iloc[0])
-    channel = study.config["dataset"]["channel"]
-    folder = Path(datasets.data_folder(study.config["dataset"]))
+    channel = finished.study.source.channel
+    folder = Path(finished.study.folder)
     for i, (machine_type, machine_id) in enumerate(known):
         own = train["clip"][(train["machine_type"] == machine_type) & (train["machine_id"] == machine_id)]
         every = np.unique(np.linspace(0, len(own) - 1, REFERENCE_CLIPS).round().astype(int))
-        normal = explain.reference((read_samples(folder / clip, channel)[0] for clip in own.iloc[every]), rate)
+        normal = explain.reference(
+            explain.levels(read_samples(folder / clip, channel)[0], rate) for clip in own.iloc[every]
+        )
         arrays |= {f"reference.{i}.median": normal.median, f"reference.{i}.spread": normal.spread}
         arrays[f"reference.{i}.clips"] = np.array(len(every))
     lengths = (train["seconds"] * rate).round().astype(int)
@@ -156,7 +138,7 @@ def assemble(study: Study, trial: Trial, heard: Scope, out: Path) -> None:
         "channel": channel,
         "samples": int(lengths.median()),
         "longest_samples": int(lengths.max()),
-        "false_alarm_rate": study.config["alarm"]["false_alarm_rate"],
+        "false_alarm_rate": finished.study.config["alarm"]["false_alarm_rate"],
         "calibration": calibration,
         "recordings_sha256": hashlib.sha256("".join(train["sha256"]).encode()).hexdigest(),
         "versions": {"humwatch": __version__},
@@ -165,17 +147,22 @@ def assemble(study: Study, trial: Trial, heard: Scope, out: Path) -> None:
 
 
 def _member(
-    study: Study, trial: Trial, known: Sequence[Machine], prefix: str, arrays: dict[str, np.ndarray], standardised: bool
+    finished: Finished,
+    trial: Trial,
+    known: Sequence[Machine],
+    prefix: str,
+    arrays: dict[str, np.ndarray],
+    standardised: bool,
 ) -> dict[str, Any]:
     """The description of a trial; its arrays go to `arrays`, by names that begin with `prefix`."""
-    scopes = study.scopes(trial, known)
-    folders = [study.folder(trial, scope) for scope in scopes]
+    scopes = finished.scopes(trial, known)
+    folders = [finished.folder(trial, scope) for scope in scopes]
     made = [models.description(folder) for folder in folders]
     described = []
     for i, (scope, folder, model) in enumerate(zip(scopes, folders, made, strict=True)):
         if model["diverged"]:
             raise InputError(f"{folder} has diverged, its scores mean nothing: pack another trial")
-        if model["feature"].get("source") not in SOURCES:
+        if not finished.usable(trial):
             raise InputError(
                 f"{folder} hears features that were computed elsewhere, which cannot be computed of a new recording: pack a "
                 "trial of another feature"
@@ -206,14 +193,17 @@ def _member(
     return found
 
 
-def _calibration(study: Study, trial: Trial, known: Sequence[Machine], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def _calibration(
+    finished: Finished, trial: Trial, known: Sequence[Machine], arrays: dict[str, np.ndarray]
+) -> dict[str, Any]:
     """How the calibration scores came to be; the scores, with machines, clips and sessions, go to `arrays`."""
-    folders = [study.folder(trial, scope) for scope in study.scopes(trial, known)]
+    folders = [finished.folder(trial, scope) for scope in finished.scopes(trial, known)]
     tables = [parquet.read(folder / "calibration.parquet") for folder in folders]
-    if not {*known} & calibrations(tables, trial.parameters["score"], 0.5).keys():
+    calibrated = {machine_type for machine_type, _ in calibrations(tables, trial.parameters["score"], 0.5)}
+    if lacking := sorted({machine_type for machine_type, _ in known} - calibrated):
         raise InputError(
-            f"{folders[0]} has no scores of normal clips that it was not fitted on, which thresholds are taken from: add "
-            "training clips"
+            f"{folders[0]} has no scores of normal clips of {lacking[0]} that it was not fitted on, which thresholds are taken "
+            "from: add training clips"
         )
     table = pd.concat(tables, ignore_index=True)
     number = {machine: i for i, machine in enumerate(known)}

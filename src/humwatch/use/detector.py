@@ -1,6 +1,6 @@
 """A detector from its file: recordings in, decisions out."""
 
-import dataclasses
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from humwatch.datasets.clips import read_samples
-from humwatch.detectors import base
+from humwatch.detectors import base as detectors
 from humwatch.errors import InputError
 from humwatch.evaluation.thresholds import Calibration, calibration_for
-from humwatch.features.extract import SOURCES
+from humwatch.features import base as features
 from humwatch.features.store import Features
 from humwatch.use import explain, pack
 
@@ -101,13 +101,13 @@ class Detector:
 
         Without a machine, that of the known ones to which the window sounds most normal. Raises InputError.
         """
-        features = {key: self._features(key, window, file) for key in {member.feature_key for member in self._members}}
+        clips = {member.stated: member.features(window, self.sample_rate, file) for member in self._members}
         found = []
         for candidate in [self.known(machine)] if machine else self._machines:
-            values = [member.score(features[member.feature_key], candidate, file) for member in self._members]
-            score = float(np.mean(values))
-            p = float(self.calibration(candidate).p_values(np.array([score]))[0])
-            found.append((p, self.calibration(candidate).threshold - score, candidate, score))
+            score = float(np.mean([member.score(clips[member.stated], candidate, file) for member in self._members]))
+            calibration = self.calibration(candidate)
+            p = float(calibration.p_values(np.array([score]))[0])
+            found.append((p, calibration.threshold - score, candidate, score))
         p, _, nearest, score = max(found, key=lambda one: one[:2])
         calibration = self.calibration(nearest)
         reasons = self.reasons(window, "/".join(nearest))[:why] if why else []
@@ -212,22 +212,8 @@ class Detector:
             for i, known in enumerate(self._machines)
             if (machine == i).any()
         }
-        return {known: calibration_for(known, own, self.false_alarm_rate) for known in self._machines}
-
-    def _features(self, key: str, window: np.ndarray, file: str) -> np.ndarray:
-        """Frames of a window, (frames, bins) float32."""
-        parameters = next(member.feature for member in self._members if member.feature_key == key)
-        feature = SOURCES[parameters["source"]]
-        names = [field.name for field in dataclasses.fields(feature)]
-        try:
-            frames = feature(**{name: parameters[name] for name in names if name in parameters})(
-                window, self.sample_rate
-            )
-        except InputError as error:
-            raise InputError(f"{file or 'the window'}: {error}") from None
-        if not np.isfinite(frames).all():
-            raise InputError(f"{file or 'the window'}: its features are NaN or infinite somewhere: check its samples")
-        return frames
+        found = {known: calibration_for(known, own, self.false_alarm_rate) for known in self._machines}
+        return {known: calibration for known, calibration in found.items() if calibration}
 
 
 def load(path: str | Path, false_alarm_rate: float | None = None) -> Detector:
@@ -242,15 +228,27 @@ class _Member:
 
     def __init__(self, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         self.score_name: str = description["score"]
-        self.feature: dict[str, Any] = description["feature"]
-        self.feature_key = repr(sorted(self.feature.items()))
-        self.models: dict[Machine, base.BaseDetector] = {}
+        self.parameters: dict[str, Any] = description["feature"]  # that its features are made with
+        self.stated = json.dumps(self.parameters, sort_keys=True)
+        own = {key: value for key, value in self.parameters.items() if key not in ("sample_rate", "channel")}
+        self.feature = features.make(own)
+        self.models: dict[Machine, detectors.BaseDetector] = {}
         for i, made in enumerate(description["models"]):
-            model = base.make(description["detector"], description["hyperparameters"])
+            model = detectors.make(description["detector"], description["hyperparameters"])
             model.feature, model.epoch = made["feature"], made["epoch"]
             model.set_state(_under(f"models.{i}.", arrays))
             self.models |= {(t, m): model for t, m in made["machines"]}
         self.scales = {(t, m): (mean, deviation) for t, m, mean, deviation in description.get("scales", [])}
+
+    def features(self, window: np.ndarray, sample_rate: int, file: str) -> np.ndarray:
+        """Frames of a window, (frames, bins) float32."""
+        try:
+            frames = self.feature(window, sample_rate)
+        except InputError as error:
+            raise InputError(f"{file or 'the window'}: {error}") from None
+        if not np.isfinite(frames).all():
+            raise InputError(f"{file or 'the window'}: its features are NaN or infinite somewhere: check its samples")
+        return frames
 
     def score(self, frames: np.ndarray, machine: Machine, file: str) -> float:
         row = {
@@ -260,7 +258,7 @@ class _Member:
             "split": ["test"],
             "label": [None],
         }
-        clip = Features(frames, np.array([0, len(frames)]), pd.DataFrame(row), self.feature)
+        clip = Features.of([frames], pd.DataFrame(row), self.parameters)
         value = float(self.models[machine].score(clip)[self.score_name][0])
         mean, deviation = self.scales.get(machine, (0.0, 1.0))
         return (value - mean) / deviation

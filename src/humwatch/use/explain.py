@@ -1,25 +1,30 @@
 """Why a clip sounds strange: where in time and frequency it deviates most from the machine's normal sound, and by how much.
 
-It needs no detector: only how loud the machine normally is in each mel bin (`Reference`).
+It needs no detector: only how loud the machine normally is in each mel bin (`Reference`). Levels are looked at through several
+windows (SMOOTHINGS), since a fault may be a click across all frequencies or a whistle for seconds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from humwatch.features.logmel import LogMel
+from humwatch.features import logmel
 
-FEATURE = LogMel()  # whatever the detector itself hears
-QUIET_DB = -80.0  # below which a bin is silent, whatever its level
-LEAST_SPREAD = 1.0  # dB
-SMOOTH = (3, 3)  # frames, bins
-STRONG = 4.0  # spreads above normal, from where on a deviation is one
+FEATURE = logmel.Feature()  # whatever the detector itself hears
+QUIET_DB = -80.0  # what is fainter is silent
+SMOOTHINGS = ((1, 12), (4, 6), (16, 3))  # frames, bins that levels are averaged over
+TOLERATED = 1e-3  # share of normal frames beyond the tolerance, on either side
+LEAST_TOLERANCE = 2.0  # dB
+EDGE = 0.6  # of a deviation's peak, to which its region reaches
+MOST = 10  # deviations of a clip
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Levels of a machine's normal sound, (mel bins,) each in dB: the median over all frames, and their spread about it."""
+    """Levels of a machine's normal sound in dB. median: (smoothings, bins). spread: (smoothings, 2, bins), how far below and
+    above it all but a thousandth of normal frames lie.
+    """
 
     median: np.ndarray
     spread: np.ndarray
@@ -27,32 +32,32 @@ class Reference:
 
 @dataclass(frozen=True)
 class Deviation:
-    """A stretch of time and a band of frequencies that are not as they should be. level: dB above (below: negative) normal."""
+    """A stretch of time (s) and a band of frequencies (Hz) that are not as they should be. level: dB above (< 0: below) normal.
+
+    strength: in units of what is tolerated.
+    """
 
     start: float
     end: float
     low: float
     high: float
     level: float
+    strength: float
 
     def __str__(self) -> str:
         """As in "2.1-2.6 s, 3.1-3.6 kHz: 11 dB above normal"."""
+        start, end = np.floor(10 * self.start) / 10, np.ceil(10 * self.end) / 10
+        low, high = np.floor(self.low / 100) / 10, np.ceil(self.high / 100) / 10
         side = "above" if self.level >= 0 else "below"
-        return (
-            f"{self.start:.1f}-{self.end:.1f} s, {self.low / 1000:.1f}-{self.high / 1000:.1f} kHz: "
-            f"{abs(self.level):.0f} dB {side} normal"
-        )
+        return f"{start:.1f}-{end:.1f} s, {low:.1f}-{high:.1f} kHz: {abs(self.level):.0f} dB {side} normal"
 
 
-def reference(clips: Iterable[np.ndarray], sample_rate: int) -> Reference:
-    """From normal clips, (samples,) each."""
-    return reference_of(np.concatenate([levels(clip, sample_rate) for clip in clips]))
-
-
-def reference_of(frames: np.ndarray) -> Reference:
-    """From log-mel frames of normal clips, (frames, bins) dB."""
-    low, median, high = np.quantile(frames, [0.1587, 0.5, 0.8413], axis=0)
-    return Reference(median.astype(np.float32), np.maximum((high - low) / 2, LEAST_SPREAD).astype(np.float32))
+def reference(clips: Iterable[np.ndarray]) -> Reference:
+    """From the log-mel levels of normal clips, (frames, bins) each."""
+    smoothed = [np.concatenate(parts) for parts in zip(*(list(_smoothed(clip)) for clip in clips), strict=True)]
+    quantiles = [np.quantile(frames, [TOLERATED, 0.5, 1 - TOLERATED], axis=0) for frames in smoothed]
+    spreads = [np.maximum([median - low, high - median], LEAST_TOLERANCE) for low, median, high in quantiles]
+    return Reference(np.array([median for _, median, _ in quantiles], np.float32), np.array(spreads, np.float32))
 
 
 def levels(samples: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -60,20 +65,58 @@ def levels(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     return np.maximum(FEATURE(samples, sample_rate), QUIET_DB)
 
 
-def deviations(samples: np.ndarray, sample_rate: int, normal: Reference) -> list[Deviation]:
-    """The deviations of a clip, strongest first."""
-    import scipy.ndimage  # only then: it takes time to load
+def deviation_map(found: np.ndarray, normal: Reference) -> np.ndarray:
+    """How far levels (frames, bins) are from normal, in units of what is tolerated: the farthest of all smoothings, signed."""
+    every = np.stack([_strength(smooth, normal, i) for i, smooth in enumerate(_smoothed(found))])
+    farthest = np.abs(every).argmax(axis=0)
+    return np.take_along_axis(every, farthest[None], axis=0)[0]
 
-    above = levels(samples, sample_rate) - normal.median
-    strength = scipy.ndimage.uniform_filter(above / normal.spread, SMOOTH, mode="nearest")
-    regions, _ = scipy.ndimage.label(np.abs(strength) > STRONG)
+
+def deviations(samples: np.ndarray, sample_rate: int, normal: Reference) -> list[Deviation]:
+    """The deviations of a clip, strongest first: at least one, also where all is as tolerated (strength below 1)."""
+    from scipy import ndimage  # only then: it takes time to load
+
     frequencies = FEATURE.frequencies(sample_rate)
-    seconds = FEATURE.hop_length / sample_rate
-    found = []
-    for i, (time, band) in enumerate(scipy.ndimage.find_objects(regions), 1):
-        inside = regions[time, band] == i
-        level = float(np.mean(above[time, band][inside]))
-        weight = float(np.abs(strength[time, band][inside]).sum())
-        low, high = float(frequencies[band.start]), float(frequencies[band.stop - 1])
-        found.append((weight, Deviation(time.start * seconds, time.stop * seconds, low, high, level)))
-    return [deviation for _, deviation in sorted(found, key=lambda one: -one[0])]
+    hop = FEATURE.hop_length / sample_rate
+    found = levels(samples, sample_rate)
+    candidates: list[tuple[Deviation, np.ndarray]] = []
+    for i, smooth in enumerate(_smoothed(found)):
+        strength = np.abs(_strength(smooth, normal, i))
+        peaks = strength * (strength == ndimage.maximum_filter(strength, (15, 15)))
+        for place in np.argsort(peaks, axis=None)[::-1][:MOST]:
+            frame, bin_ = np.unravel_index(place, peaks.shape)
+            regions, _ = ndimage.label(strength > EDGE * strength[frame, bin_])
+            region = regions == regions[frame, bin_]
+            time, band = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+            level = float((smooth - normal.median[i])[region].mean())
+            deviation = Deviation(
+                max(float(time[0] - 0.5) * hop, 0.0),  # frames are centred
+                min(float(time[-1] + 0.5) * hop, len(samples) / sample_rate),
+                float(frequencies[band[0]]),
+                float(frequencies[band[-1]]),
+                level,
+                float(strength[frame, bin_]),
+            )
+            candidates.append((deviation, region))
+    candidates.sort(key=lambda candidate: -candidate[0].strength)
+    chosen: list[Deviation] = []
+    taken = np.zeros(found.shape, bool)
+    for deviation, region in candidates:
+        if not (taken & region).any() and (deviation.strength > 1 or not chosen):
+            chosen.append(deviation)
+            taken |= region
+    return chosen[:MOST]
+
+
+def _smoothed(found: np.ndarray) -> Iterator[np.ndarray]:
+    """Levels (frames, bins) averaged over each of SMOOTHINGS."""
+    from scipy import ndimage
+
+    for size in SMOOTHINGS:
+        yield ndimage.uniform_filter(found, size, mode="nearest")
+
+
+def _strength(smooth: np.ndarray, normal: Reference, i: int) -> np.ndarray:
+    """(frames, bins): signed, 1 where it is just tolerated."""
+    above = smooth - normal.median[i]
+    return np.where(above > 0, above / normal.spread[i, 1], above / normal.spread[i, 0])

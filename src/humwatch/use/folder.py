@@ -12,7 +12,7 @@ import watchfiles
 
 from humwatch.datasets import audio
 from humwatch.datasets.audio import UNKNOWN_LENGTH, Recording
-from humwatch.datasets.directory import AUDIO_SUFFIXES
+from humwatch.datasets.formats import AUDIO_SUFFIXES
 from humwatch.datasets.names import shown
 from humwatch.errors import InputError
 from humwatch.use.history import History

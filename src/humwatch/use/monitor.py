@@ -100,11 +100,8 @@ class Monitor:
 
     def _drift(self, machine: str, record: Record, scores: list[float]) -> Event | None:
         calibration = self.detector.calibration(self.detector.known(machine))
-        if (record.detector, record.threshold) != (
-            self.detector.short_name,
-            calibration.threshold,
-        ):  # an earlier calibration
-            return None
+        if (record.detector, record.threshold) != (self.detector.short_name, calibration.threshold):
+            return None  # of an earlier calibration
         drift = self._drifts.setdefault(machine, Drift(calibration.scores, calibration.threshold))
         if self.continuous:
             self._windows[machine] += 1
@@ -130,10 +127,8 @@ class Monitor:
 
 def microphone_fault(samples: np.ndarray, sample_rate: int) -> str:
     """What is wrong with a microphone that gives these samples, (samples,); empty where nothing is. InputError: NaN."""
-    words = {
-        remark.word
-        for remark in clips.quality_remarks(Path("the window"), Recording(samples[:, None], sample_rate, True, []))
-    }
+    recording = Recording(samples[:, None], sample_rate, True, [])
+    words = {remark.word for remark in clips.quality_remarks(Path("the window"), recording)}
     found = next((word for word in (*sorted(DEAD), CLIPPED) if word in words), "")
     if not found and np.ptp(samples) <= STEPS:
         return "silent" if abs(samples.mean()) < 0.01 else "constant"

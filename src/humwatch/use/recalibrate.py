@@ -79,6 +79,4 @@ def _heard(
         progress.update(i)
     if problems:
         raise InputError("\n".join(problems))
-    return pd.DataFrame(found), {
-        m: (explain.reference_of(np.concatenate(part)), len(part)) for m, part in frames.items()
-    }
+    return pd.DataFrame(found), {m: (explain.reference(part), len(part)) for m, part in frames.items()}

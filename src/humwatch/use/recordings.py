@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from humwatch.datasets.directory import AUDIO_SUFFIXES
+from humwatch.datasets.formats import AUDIO_SUFFIXES
 from humwatch.errors import InputError
 from humwatch.progress import Progress
 from humwatch.use import rows

@@ -21,7 +21,7 @@ log = logging.getLogger("humwatch")
 
 BLOCK = 2**16  # bytes, the most that are read at a time: what a pipe holds
 AHEAD = 5.0  # seconds of sound that a live source can be ahead of the clock: what lay in pipes
-FORMATS = {"u8": "u1", "s16le": "<i2", "s24le": "s24", "s32le": "<i4", "f32le": "<f4", "f64le": "<f8"}
+FORMATS = {"u8": "u1", "s16le": "<i2", "s24le": "3u1", "s32le": "<i4", "f32le": "<f4", "f64le": "<f8"}  # numpy's names
 WAV_FORMATS = {(1, 8): "u8", (1, 16): "s16le", (1, 24): "s24le", (1, 32): "s32le", (3, 32): "f32le", (3, 64): "f64le"}
 
 
@@ -148,6 +148,10 @@ def microphone(detector: Detector) -> Source:
 
 def piped(detector: Detector, stdin: IO[bytes], form: str, rate: int | None, channels: int) -> Source:
     """Standard input: WAV where it begins so, whatever length its header states; else PCM as told."""
+    if form not in FORMATS:
+        raise InputError(f"--format {form} is not read: give one of {', '.join(FORMATS)}")
+    if channels < 1 or not (rate is None or rate > 0):
+        raise InputError("--channels and --rate must be above 0: correct them")
     file = stdin.fileno()
     start = _exactly(file, 12)
     if start[:4] == b"RIFF" and start[8:] == b"WAVE":
@@ -168,7 +172,7 @@ def _microphone_blocks(stream: Any) -> Iterator[np.ndarray]:
 
 
 def _pcm_blocks(file: int, start: bytes, form: str, channels: int) -> Iterator[np.ndarray]:
-    size = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}[form] * channels
+    size = np.dtype(FORMATS[form]).itemsize * channels
     data = start
     while more := os.read(file, BLOCK):
         data += more

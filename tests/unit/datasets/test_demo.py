@@ -9,15 +9,16 @@ import pytest
 import soundfile as sf
 from scipy.signal import butter, sosfiltfilt, stft, welch
 
-from humwatch.datasets import demo
+from humwatch.datasets import demo, slide_rails
+from humwatch.datasets.source import SAMPLE_RATE
 from humwatch.errors import InputError
 
-RATE = demo.SAMPLE_RATE
+RATE = SAMPLE_RATE
 
 
 def faulty(kind, machine_id="02", count=3):
     """Parts of the first anomalous test clips with a fault of this kind."""
-    parts = (demo.generate_parts(machine_id, "test", "anomaly", index, seed=3) for index in range(40))
+    parts = (slide_rails.generate_parts(machine_id, "test", "anomaly", index, seed=3) for index in range(40))
     return list(islice((p for p in parts if p["kind"] == kind), count))
 
 
@@ -26,21 +27,21 @@ def decibel(power):
 
 
 def test_same_bytes_whatever_the_size_and_the_folder(tmp_path):
-    small = demo.write(tmp_path / "a", "small", "test", machine_ids=["02"])
+    small = slide_rails.write(tmp_path / "a", "small", "test", machine_ids=["02"])
     size = {"train": 0, "test_normal": 1, "test_anomaly": 4}
-    other = demo.write(tmp_path / "b", size, "test", machine_ids=["02"])
+    other = slide_rails.write(tmp_path / "b", size, "test", machine_ids=["02"])
     assert len(small) == 6 and len(other) == 5 and len(set(small) & set(other)) == 4
     for name in set(small) & set(other):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     contents = [(tmp_path / "a" / name).read_bytes() for name in small]
     assert len(set(contents)) == len(contents)
-    demo.write(tmp_path / "c", size, "test", machine_ids=["02"], seed=1)
+    slide_rails.write(tmp_path / "c", size, "test", machine_ids=["02"], seed=1)
     assert (tmp_path / "c" / other[0]).read_bytes() != (tmp_path / "b" / other[0]).read_bytes()
 
 
 def test_written_as_the_recordings_are(tmp_path):
     seen = []
-    names = demo.write(
+    names = slide_rails.write(
         tmp_path, {"train": 1, "test_normal": 0, "test_anomaly": 0}, "train", seed=5, progress=seen.append
     )
     assert names == [f"slider/train/normal_id_{machine_id}_00000000.wav" for machine_id in ("00", "02", "04")]
@@ -48,30 +49,32 @@ def test_written_as_the_recordings_are(tmp_path):
     info = sf.info(tmp_path / names[2])
     assert (info.samplerate, info.channels, info.subtype, info.frames) == (16000, 1, "PCM_16", 160000)
     samples, _ = sf.read(tmp_path / names[2])
-    np.testing.assert_allclose(samples, demo.generate_clip("04", "train", "normal", 0, seed=5), atol=1.01 / 2**15)
+    np.testing.assert_allclose(
+        samples, slide_rails.generate_clip("04", "train", "normal", 0, seed=5), atol=1.01 / 2**15
+    )
 
 
 def test_a_smaller_size_removes_clips_but_never_a_recording(tmp_path):
-    demo.write(tmp_path, {"train": 3, "test_normal": 0, "test_anomaly": 0}, "train", machine_ids=["00"])
+    slide_rails.write(tmp_path, {"train": 3, "test_normal": 0, "test_anomaly": 0}, "train", machine_ids=["00"])
     size = {"train": 1, "test_normal": 0, "test_anomaly": 0}
-    demo.write(tmp_path, size, "train", machine_ids=["00"])
+    slide_rails.write(tmp_path, size, "train", machine_ids=["00"])
     folder = tmp_path / "slider/train"
     assert [path.name for path in folder.iterdir()] == ["normal_id_00_00000000.wav"]
     recording = folder / "normal_id_00_00000007.wav"
     sf.write(recording, np.zeros(100), RATE)
     with pytest.raises(InputError, match=r"normal_id_00_00000007[.]wav is not a demo clip"):
-        demo.write(tmp_path, size, "train", machine_ids=["00"])
+        slide_rails.write(tmp_path, size, "train", machine_ids=["00"])
     assert recording.exists()
 
 
 def test_full_size_has_the_counts_of_dcase_2020():
-    assert len(demo.clip_names("full", "train")) == 2370
-    assert len(demo.clip_names("full", "test")) == 1101
+    assert len(demo.clips("full", "train")) == 2370
+    assert len(demo.clips("full", "test")) == 1101
     full = demo.counts("full")
     assert [full[machine_id, "train", "normal"] for machine_id in demo.MACHINE_IDS] == [968, 968, 434]
     assert [full[machine_id, "test", "anomaly"] for machine_id in demo.MACHINE_IDS] == [356, 267, 178]
     assert [full[machine_id, "test", "normal"] for machine_id in demo.MACHINE_IDS] == [100, 100, 100]
-    names = demo.clip_names("default", "test", ["04"])
+    names = [name for name, *_ in demo.clips("default", "test", ["04"])]
     assert len(names) == 40 and names == sorted(names) and names[0] == "slider/test/anomaly_id_04_00000000.wav"
 
 
@@ -81,9 +84,9 @@ def test_full_size_has_the_counts_of_dcase_2020():
         lambda: demo.counts("huge"),
         lambda: demo.counts({"train": 4}),
         lambda: demo.counts({"train": 4, "test_normal": -1, "test_anomaly": 1}),
-        lambda: demo.clip_names("small", "validation"),
-        lambda: demo.clip_names("small", "train", ["06"]),
-        lambda: demo.generate_clip("00", "train", "odd", 0),
+        lambda: demo.clips("small", "validation"),
+        lambda: demo.clips("small", "train", ["06"]),
+        lambda: slide_rails.generate_clip("00", "train", "odd", 0),
     ],
 )
 def test_bad_input_is_one_sentence(call):
@@ -94,18 +97,18 @@ def test_bad_input_is_one_sentence(call):
 @pytest.mark.parametrize("snr_db", [-8.0, 6.0])
 def test_signal_to_noise_ratio_and_level_are_as_stated(snr_db):
     for label in ("normal", "anomaly"):
-        parts = demo.generate_parts("04", "test", label, 2, snr_db=snr_db)
+        parts = slide_rails.generate_parts("04", "test", label, 2, snr_db=snr_db)
         assert decibel(parts["machine"] ** 2) - decibel(parts["factory"] ** 2) == pytest.approx(snr_db, abs=1e-3)
-        clip = demo.generate_clip("04", "test", label, 2, snr_db=snr_db)
+        clip = slide_rails.generate_clip("04", "test", label, 2, snr_db=snr_db)
         np.testing.assert_array_equal(clip, parts["machine"] + parts["fault"] + parts["factory"])
-        assert decibel((parts["machine"] + parts["factory"]) ** 2) == pytest.approx(demo.LEVEL_DB, abs=1)
+        assert decibel((parts["machine"] + parts["factory"]) ** 2) == pytest.approx(slide_rails.LEVEL_DB, abs=1)
         assert np.any(parts["fault"]) == (label == "anomaly")
 
 
 @pytest.mark.parametrize("machine_id", demo.MACHINE_IDS)
 def test_carriage_runs_from_end_to_end(machine_id):
-    rail = demo.RAILS[machine_id]
-    parts = demo.generate_parts(machine_id, "train", "normal", 4)
+    rail = slide_rails.RAILS[machine_id]
+    parts = slide_rails.generate_parts(machine_id, "train", "normal", 4)
     position, speed = parts["position"], parts["speed"]
     np.testing.assert_allclose(np.abs(np.gradient(position) * RATE), speed, atol=0.01)
     np.testing.assert_allclose([position.min(), position.max()], [0, rail.length], atol=1e-4)
@@ -119,8 +122,8 @@ def test_carriage_runs_from_end_to_end(machine_id):
 
 
 def test_motor_harmonic_follows_the_speed():
-    parts = demo.generate_parts("00", "train", "normal", 0)
-    rail = demo.RAILS["00"]
+    parts = slide_rails.generate_parts("00", "train", "normal", 0)
+    rail = slide_rails.RAILS["00"]
     f, t, spectrum = stft(parts["machine"], RATE, nperseg=400, noverlap=200, nfft=3200)
     expected = 3 * rail.motor * np.interp(t, np.arange(160000) / RATE, parts["speed"])
     frames = expected > 900  # below, thuds and other harmonics are near
@@ -134,7 +137,7 @@ def test_motor_harmonic_follows_the_speed():
 
 
 def test_sliding_noise_follows_the_speed():
-    parts = demo.generate_parts("02", "train", "normal", 1)
+    parts = slide_rails.generate_parts("02", "train", "normal", 1)
     sliding = sosfiltfilt(butter(4, 4500, "highpass", fs=RATE, output="sos"), parts["machine"])  # above the harmonics
     u = parts["speed"] / parts["speed"].max()
     slow, fast = sliding[(u > 0.45) & (u < 0.55)], sliding[u > 0.95]
@@ -144,7 +147,7 @@ def test_sliding_noise_follows_the_speed():
 
 
 def test_clicks_recur_at_fixed_places_of_a_damaged_rail():
-    rail = demo.RAILS["02"]
+    rail = slide_rails.RAILS["02"]
     for parts in faulty("rail damage"):
         sounding = np.abs(parts["fault"]) > 0.01 * np.abs(parts["fault"]).max()
         gap = 300  # samples; a ringing rail crosses zero more often
@@ -159,18 +162,18 @@ def test_clicks_recur_at_fixed_places_of_a_damaged_rail():
 
 def test_loose_belt_flutters_and_slaps_where_the_carriage_stops():
     for parts in faulty("loose belt"):
-        cruising = parts["speed"] > 0.8 * demo.RAILS["02"].speed
+        cruising = parts["speed"] > 0.8 * slide_rails.RAILS["02"].speed
         power = np.where(cruising, parts["machine"] ** 2, 0)
         f, density = welch(power, RATE, nperseg=32000)
         baseline = welch(np.where(cruising, 1.0, 0) * power[cruising].mean(), RATE, nperseg=32000)[1]
         band = (f >= 6.5) & (f <= 13.5)
         assert density[band].sum() > 1.5 * baseline[band].sum()
-        resting = parts["speed"] < 0.1 * demo.RAILS["02"].speed
+        resting = parts["speed"] < 0.1 * slide_rails.RAILS["02"].speed
         assert np.sum(parts["fault"][resting] ** 2) > 0.99 * np.sum(parts["fault"] ** 2)
 
 
 def test_dry_rail_squeals_at_low_speed():
-    rail = demo.RAILS["02"]
+    rail = slide_rails.RAILS["02"]
     for parts in faulty("no grease"):
         u = parts["speed"] / rail.speed
         slow, fast = (u > 0.1) & (u < 0.35), u > 0.9
@@ -204,7 +207,7 @@ def test_level_and_spectrum_are_like_the_recordings():
     if not recordings:
         pytest.skip("HUMWATCH_DATA holds no slide rails")
     real = [sf.read(path)[0] for path in recordings]
-    generated = [demo.generate_clip("00", "train", "normal", index) for index in range(30)]
+    generated = [slide_rails.generate_clip("00", "train", "normal", index) for index in range(30)]
 
     def level(clip):
         return decibel(clip**2)

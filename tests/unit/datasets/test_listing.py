@@ -8,7 +8,7 @@ import pytest
 
 from humwatch import parquet
 from humwatch.datasets import listing
-from humwatch.datasets.directory import ClipName
+from humwatch.datasets.clip_name import ClipName
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from humwatch import datasets
-from humwatch.datasets.directory import audio_files
+from humwatch.datasets import source as sources
 from humwatch.datasets.names import shown
+from humwatch.datasets.recordings import audio_files
 from humwatch.errors import InputError
 
 FINE = [
@@ -41,7 +41,7 @@ def touch(folder, *names):
 
 
 def read(source, folder, **keys):
-    return datasets.recordings({"source": source, "path": str(folder)} | keys, folder)
+    return sources.of({"source": source, "path": str(folder)} | keys).recordings(folder)
 
 
 def refused(source, folder, **keys):
@@ -351,15 +351,15 @@ def test_what_is_there_instead(tmp_path, source, files, keys, sentence):
     touch(tmp_path, *files)
     dataset = {"source": source, "path": str(tmp_path), "machine_types": [], "machine_ids": []} | keys
     with pytest.raises(InputError, match=sentence):
-        datasets.machines(dataset, datasets.recordings(dataset, tmp_path))
+        sources.of(dataset).machines(sources.of(dataset).recordings(tmp_path))
 
 
 @pytest.mark.parametrize("machine_ids", [["mean"], ["../../x"], ["00", "99"]])
 def test_ids_of_the_demo(machine_ids):
     dataset = {"name": "x", "source": "demo", "machine_types": [], "machine_ids": machine_ids}
     with pytest.raises(InputError, match=f"no clips of {machine_ids[-1]} in results/x/recordings, only of 00, 02, 04:"):
-        datasets.machines(dataset, {})
-    ids = datasets.machines(dataset | {"machine_ids": ["02"]}, {})
+        sources.of(dataset).machines({})
+    ids = sources.of(dataset | {"machine_ids": ["02"]}).machines({})
     assert ids == {("slider", "test"): ["02"], ("slider", "train"): ["02"]}
 
 
@@ -371,4 +371,4 @@ def test_names_of_the_configuration(tmp_path, caplog):
     with pytest.raises(
         InputError, match=r"no clips of fan in .*, only of machine 00, .* machine 09 and 20 more: correct"
     ):
-        datasets.machines(dataset | {"machine_types": ["fan", "machine 00"]}, found)
+        sources.of(dataset | {"machine_types": ["fan", "machine 00"]}).machines(found)

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 
 from humwatch.datasets import audio, clips
-from humwatch.datasets.directory import ClipName
+from humwatch.datasets.clip_name import ClipName
 from humwatch.errors import InputError
 from humwatch.features.extract import extract
-from humwatch.features.logmel import LogMel
+from humwatch.features.logmel import Feature as LogMel
 from humwatch.progress import Progress
 
 RATE, COUNT = 16000, 4000

@@ -49,10 +49,9 @@ def toy(machines, clips, seed, label=0, frames=FRAMES, energies=False) -> Featur
             rows.append(
                 (f"{machine_type}/{split}/{label}_id_{machine_id}_{i}.wav", machine_type, machine_id, split, label)
             )
-    array = np.concatenate(values).astype(np.float32)
-    starts = np.arange(len(values) + 1, dtype=np.int64) * frames
+    array = np.array(values, np.float32)
     table = pd.DataFrame(rows, columns=store.CLIP_COLUMNS).astype({"label": "Int8"})
-    return Features(10 ** (array / 10) if energies else array, starts, table, {"source": "toy"})
+    return Features.of(10 ** (array / 10) if energies else array, table, {"source": "toy"})
 
 
 def fitted(name, train=None, seed=0, epochs=EPOCHS, **hyperparameters):
@@ -94,9 +93,7 @@ def test_a_seed_is_a_result(name):
 def test_scores_do_not_depend_on_the_other_clips(name):
     detector, test = fitted(name), toy(MACHINES, 5, 3)
     backwards = np.arange(len(test))[::-1]
-    shuffled = Features(
-        np.concatenate([test.clip(i) for i in backwards]), test.starts, test.clips.iloc[backwards].reset_index(), {}
-    )
+    shuffled = Features.of([test.clip(i) for i in backwards], test.clips.iloc[backwards].reset_index(), {})
     np.testing.assert_allclose(
         detector.score(shuffled)["score"], detector.score(test)["score"][::-1], rtol=1e-4, atol=1e-4
     )
@@ -328,9 +325,7 @@ def waveforms(machines, clips):
     """Frames are pieces of the waveform: 8000 samples as 16 of 500."""
     rows = toy(machines, clips, 0).clips
     draw = np.random.default_rng(0)
-    return Features(
-        draw.normal(0, 0.1, (len(rows) * 16, 500)).astype(np.float32), np.arange(len(rows) + 1) * 16, rows, {}
-    )
+    return Features.of(draw.normal(0, 0.1, (len(rows), 16, 500)).astype(np.float32), rows, {})
 
 
 @pytest.mark.parametrize("network", ["stgram", "dual_branch"])

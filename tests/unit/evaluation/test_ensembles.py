@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from humwatch.evaluation.calibration import PRIOR_CLIPS, combine, standardise, threshold
+from humwatch.evaluation.calibration import PRIOR_CLIPS, combine, standardise
 
 
 def clips(scores, machine_id, pseudo=False, **more):
@@ -49,10 +49,6 @@ def test_combine_averages_by_clip_name_whatever_the_order():
     expected = (standardise(scores, normal, "mean") + standardise(other, normal, "mean")) / 2
     np.testing.assert_allclose(got["score"], expected)
     assert len(held) == 40 and held["score"][~held["pseudo"]].mean() == pytest.approx(0, abs=1e-9)
-
-
-def test_threshold():
-    assert threshold(np.arange(101.0), 0.1) == pytest.approx(90)
 
 
 def test_an_ensemble_in_the_workflow(finished, tmp_path):

@@ -14,7 +14,7 @@ from conftest import write_clip
 
 from humwatch.errors import InputError
 from humwatch.features import store
-from humwatch.features.logmel import LogMel
+from humwatch.features.logmel import Feature as LogMel
 
 
 def librosa_logmel(samples, rate, n_mels=128, n_fft=1024, hop_length=512, power=2.0, fmin=0.0, fmax=None):

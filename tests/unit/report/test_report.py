@@ -16,9 +16,9 @@ from conftest import ROOT
 from PIL import Image
 from test_figures import scores_table, sweep_table
 
+from humwatch.features.base import Scale
 from humwatch.report import figures
 from humwatch.report.page import Clip, Machine, Report, Study, inline_svg, mp3, pick, render
-from humwatch.report.results import Scale
 
 RATE, HOP, SECONDS = 16000, 0.05, 2.0
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -21,11 +21,12 @@ import humwatch.detectors
 from humwatch import __main__
 from humwatch.detectors import base, pseudo_anomalies
 from humwatch.errors import InputError
-from humwatch.features.logmel import LogMel
+from humwatch.features.logmel import Feature as LogMel
 from humwatch.features.store import Features
 from humwatch.study import config, plan, trials
 from humwatch.study import costs as sizes
 from humwatch.study.config import check_files, read, read_schema, validate
+from humwatch.study.study import Study
 
 SCHEMA = read_schema()
 DEMO = {"dataset": {"name": "x", "source": "demo"}}
@@ -489,7 +490,7 @@ def test_the_recipe_for_a_detector(detectors_folder, tmp_path):
     (trial,) = trials.sweeps(config, schema)["trial"]
     assert trial.name == "loudness_seed-0" and trial.parameters["score"] == "score" and trial.epochs == 0
     assert trial.hyperparameters == {"quantile": 0.5}
-    assert plan.Study(config, schema).on(1)["cluster jobs of trainings"] == 1
+    assert plan.Plan(Study(config, schema)).on(1)["cluster jobs of trainings"] == 1
     names: dict = {}
     exec(test, names)
     names["test_louder_clips_are_anomalous"]()
@@ -535,16 +536,6 @@ def test_a_parameter_without_default_is_left_to_the_class(detectors_folder):
     schema = entered(mine={"size": {"type": "integer"}})
     (trial,) = trials.sweeps(validate(DEMO | {"trial": {"detector": "mine"}}, schema), schema)["trial"]
     assert trial.hyperparameters == {} and trial.name == "mine_seed-0"
-
-
-def test_a_new_feature():
-    """An entry in the schema is enough to plan it."""
-    schema = copy.deepcopy(SCHEMA)
-    schema["$defs"]["features"]["mfcc"] = {"n_mfcc": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}}
-    config = validate(DEMO | {"features": {"f": {"source": "mfcc"}}, "trial": {"feature": "f"}}, schema)
-    assert config["features"]["f"] == {"source": "mfcc", "n_mfcc": 20}
-    assert len(plan.Study(config, schema).table())
-    assert plan.CLIP_SECONDS["mfcc"] > 0
 
 
 def test_a_schema_with_a_slip(tmp_path, monkeypatch):
@@ -610,8 +601,8 @@ def test_cut_paste_of_small_features():
     """Nothing after a fit may lose it: one bin is moved in time, one frame over bins, one value not at all."""
     for frames, bins in ((40, 1), (1, 40), (1, 1), (2, 1), (1, 2), (3, 3)):
         clips = pd.DataFrame({"clip": [f"{i}.wav" for i in range(5)]})
-        values = np.arange(5 * frames * bins, dtype=np.float32).reshape(-1, bins)
-        features = Features(values.copy(), np.arange(6) * frames, clips, {})
+        values = np.arange(5 * frames * bins, dtype=np.float32).reshape(5, frames, bins)
+        features = Features.of(values, clips, {})
         pseudo = pseudo_anomalies.cut_paste(features, 2)
         assert len(pseudo) == 10 and np.isin(pseudo.values, values).all()
         for i in range(10):

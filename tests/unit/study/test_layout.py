@@ -6,7 +6,8 @@ import subprocess
 import pytest
 from conftest import ROOT
 
-from humwatch.study.layout import Scope, readable, slug
+from humwatch.slugs import readable, slug
+from humwatch.study.layout import Scope
 
 NAMES = [
     "slider", "fan_-6_dB", "00", "a.b", "..", ".", "-pump", ".hidden", "", "a'$(touch x)'b", "Bob's pump", "pump {3}",

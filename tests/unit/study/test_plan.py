@@ -15,15 +15,16 @@ from humwatch import __main__
 from humwatch.detectors import base
 from humwatch.study import plan
 from humwatch.study.config import read_schema, validate
+from humwatch.study.study import Study
 
 SCHEMA = read_schema()
 
 
-def study(config: dict) -> plan.Study:
-    return plan.Study(validate(config, SCHEMA), SCHEMA)
+def study(config: dict) -> plan.Plan:
+    return plan.Plan(Study(validate(config, SCHEMA), SCHEMA))
 
 
-def of_file(name: str) -> plan.Study:
+def of_file(name: str) -> plan.Plan:
     return study(yaml.safe_load((ROOT / "config" / name).read_text()))
 
 
@@ -48,8 +49,8 @@ def test_scored_windows_are_the_detectors(detector, recipe, window):
 def test_clips_of_the_report():
     """The published numbers: 968 + 968 + 434 training clips; labelled test clips 456 + 367 + 278; 3 x 278 of the evaluation."""
     report = of_file("report.yaml")
-    assert sum(n for (_, split, _), n in report.clips.items() if split == "train") == 2370
-    assert sum(n for (_, split, _), n in report.clips.items() if split == "test") == 1101 + 834
+    assert sum(n for (_, split, _), n in report.study.clips.items() if split == "train") == 2370
+    assert sum(n for (_, split, _), n in report.study.clips.items() if split == "test") == 1101 + 834
 
 
 def test_milestones_continue_each_other():
@@ -130,7 +131,8 @@ def test_profile_paths():
     assert Path(ROOT, "slurm").resolve() == ROOT / "profiles/slurm"
     for profile in ("slurm", "gpu", "kubernetes"):
         settings = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
-        assert "executor" in settings or profile == "gpu"
+        assert ("executor" in settings) == (profile != "gpu")
+        assert profile != "gpu" or settings["resources"]["gpu"] >= 1
     assert (
         not {"executor", "cores", "jobs"} & yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text()).keys()
     )

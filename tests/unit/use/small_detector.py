@@ -10,7 +10,7 @@ import pandas as pd
 import soundfile
 
 from humwatch.detectors import base
-from humwatch.features.logmel import LogMel
+from humwatch.features.logmel import Feature
 from humwatch.features.store import Features
 from humwatch.use import explain, pack
 
@@ -43,7 +43,7 @@ def pcm(samples: np.ndarray) -> bytes:
 
 def make_detector(path: Path, machines=(("fan", "00"),), clips: int = 120, rate: float = 0.02) -> Path:
     """Mahalanobis on log-mel, windows of a second; half of the clips serve calibration."""
-    feature = LogMel()
+    feature = Feature()
     parameters = feature.parameters(RATE) | {"channel": 0}
     every = [sound(seed=seed) for seed in range(clips)]
 
@@ -52,7 +52,7 @@ def make_detector(path: Path, machines=(("fan", "00"),), clips: int = 120, rate:
         frames = [feature(clip, RATE) for clip in samples] * len(machines)
         rows = [(str(i), *machine, "train", 0) for machine in machines for i in range(len(samples))]
         table = pd.DataFrame(rows, columns=["clip", "machine_type", "machine_id", "split", "label"])
-        return Features(np.concatenate(frames), np.cumsum([0, *map(len, frames)]), table, parameters)
+        return Features.of(frames, table, parameters)
 
     model = base.make("mahalanobis", {})
     model.feature = parameters
@@ -60,7 +60,7 @@ def make_detector(path: Path, machines=(("fan", "00"),), clips: int = 120, rate:
     model.fit(train, train, base.FitContext())
     scores = pd.DataFrame({"clip": held_out.clips["clip"], "score": model.score(held_out)[model.default_score]})
     scores["machine"] = np.repeat(np.arange(len(machines)), len(every[1::2]))
-    normal = explain.reference(every, RATE)
+    normal = explain.reference(explain.levels(clip, RATE) for clip in every)
     arrays = {f"members.0.models.0.{name}": array for name, array in model.state().items()}
     arrays |= pack.calibration_arrays(scores, grouped=False)
     for i in range(len(machines)):

@@ -274,7 +274,7 @@ def test_alarms_leave_by_command_and_webhook(fan, tmp_path):
     program.write_text(
         "import json, sys, time\n"
         f"with open({str(tmp_path / 'ran')!r}, 'a') as out: print(json.dumps([sys.argv[1:], json.load(sys.stdin)]), file=out)\n"
-        "time.sleep(100)\n"
+        "time.sleep(15)\n"
     )
     Hook.got = []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)

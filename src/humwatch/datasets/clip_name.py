@@ -1,0 +1,25 @@
+"""What a clip's name says of it: the first columns of clip tables, features and scores."""
+
+from typing import NamedTuple
+
+SPLITS = ("train", "test")
+
+
+class ClipName(NamedTuple):
+    """What a clip's path says of it.
+
+    clip: path under the data folder. label: 0 normal, 1 anomaly, None unknown. domain ("source", "target") and attributes
+    (of the machine and its surroundings): DCASE 2021 to 2025 state them, others leave them None.
+    """
+
+    clip: str
+    machine_type: str
+    machine_id: str
+    split: str
+    label: int | None
+    domain: str | None = None
+    attributes: str | None = None
+
+
+OPTIONAL_COLUMNS = ["domain", "attributes"]
+CLIP_COLUMNS = [name for name in ClipName._fields if name not in OPTIONAL_COLUMNS]

@@ -1,0 +1,252 @@
+"""Files of Zenodo records: fetched whole, going on where an earlier try stopped; zip files unpacked whole or not at all."""
+
+import hashlib
+import json
+import shutil
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import requests
+from requests.adapters import HTTPAdapter
+from tqdm import tqdm
+from urllib3.exceptions import HTTPError
+from urllib3.util import Retry
+
+from humwatch import __version__
+from humwatch.errors import InputError
+from humwatch.files import replacing
+
+BASE_URL = "https://zenodo.org"
+Members = dict[str, zipfile.ZipInfo]  # of a zip file, by their paths below the folder that they are unpacked into
+
+
+def fetch(
+    record: str,
+    path: Path,
+    checksums: Path,
+    md5: str | None = None,
+    size: int | None = None,
+    *,
+    unpacked: float = 0,
+    base_url: str = BASE_URL,
+    retries: int = 5,
+    backoff: float = 1.0,
+) -> Path:
+    """Download a record's file of the name of `path`, unless it is there; an interrupted download goes on where it stopped.
+
+    md5, size in bytes: what is None comes from the record's metadata, which are kept in the JSON file `checksums`.
+    unpacked: size of what is in it over its own, for which there must be room, too; 0: nobody looks.
+    retries: how often in a row a request may fail and be repeated; backoff: s to wait before that, doubled each time.
+    Raises InputError: server, checksum or disk.
+    """
+    if md5 and path.exists() and md5_of(path) == md5:
+        return path
+    if md5 is None or size is None:
+        md5, size = _metadata(record, path.name, md5, checksums, base_url, retries, backoff)
+        if path.exists() and md5_of(path) == md5:
+            return path
+    part = path.with_name(path.name + ".part")
+    if unpacked and not path.exists():
+        check_disk(path.parent, size - _bytes(part) + unpacked * size, f"to fetch and unpack {path.name}")
+    url = f"{base_url.rstrip('/')}/records/{record}/files/{path.name}?download=1"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _session(retries, backoff) as session:
+            _download(session, url, part, size, retries, backoff)
+        if md5_of(part) != md5:
+            part.unlink()
+            raise InputError(
+                f"{url}: what was fetched has not the MD5 {md5} and was deleted, so run again, or check dataset.base_url."
+            )
+        part.replace(path)
+    except requests.RequestException as error:
+        kept = f"{_bytes(part)} of {size} bytes are kept"
+        raise InputError(
+            f"{url}: the server does not send the file ({_reason(error)}); {kept}, so check the address or run again later."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    return path
+
+
+def unpack(
+    archive: Path,
+    folder: Path,
+    mark: Path,
+    select: Callable[[Iterable[zipfile.ZipInfo]], Members],
+    md5: str | None = None,
+) -> tuple[str, Members]:
+    """Unpack members of a zip file, which become the whole content of `folder`; returns the archive's MD5 and them.
+
+    mark: the file that says that `folder` is whole: it is removed before, and for the caller to write. select: which members,
+    and where to; it must refuse what would lead elsewhere. md5: what it must be. Raises InputError: an archive that is broken or
+    another one, or a full disk; nothing is unpacked then.
+    """
+    temporary = mark.with_name(
+        f".unpacking_{mark.stem}"
+    )  # beside the folders of all archives: no reader takes it for one
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)  # what a killed call left
+        found = md5_of(archive)
+        if md5 not in (None, found):
+            raise InputError(
+                f"{archive}: its MD5 is {found} where {md5} is expected, so delete the file and run again."
+            )
+        with zipfile.ZipFile(archive) as source:
+            members = select(source.infolist())
+            check_disk(mark.parent, sum(member.file_size for member in members.values()), f"to unpack {archive}")
+            for name, member in tqdm(members.items(), desc=f"unpack {archive.name}", unit="clip", **_progress()):
+                target = temporary / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with source.open(member) as packed, open(target, "wb") as file:
+                    shutil.copyfileobj(packed, file, 1 << 20)
+        mark.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary.rename(folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{archive}: not a sound zip file ({error}), so delete it and run again.") from error
+    except OSError as error:
+        raise InputError(f"{archive}: cannot be unpacked into {folder} ({error.strerror or error}).") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return found, members
+
+
+def md5_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def write_json(path: Path, content: dict) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def check_disk(folder: Path, needed: float, purpose: str) -> None:
+    """Make the folder, and raise InputError where it has no room for so many bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{folder}: {free / 1e9:.1f} GB are free where {needed / 1e9:.1f} GB are needed {purpose}, so make room or set "
+            "dataset.data_folder."
+        )
+
+
+def _bytes(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _metadata(
+    record: str, name: str, published: str | None, checksums: Path, base_url: str, retries: int, backoff: float
+) -> tuple[str, int]:
+    """MD5 and size of a file, as kept or else from the record's metadata, which are then kept."""
+    url = f"{base_url.rstrip('/')}/api/records/{record}"
+    try:
+        known = json.loads(checksums.read_text()) if checksums.exists() else {}
+        if name not in known.get(record, {}):
+            with _session(retries, backoff) as session, session.get(url, timeout=60) as response:
+                response.raise_for_status()
+                files = response.json()["files"]
+            # Jobs side by side may overwrite each other's additions: that costs a request, later, and nothing else.
+            known[record] = {
+                file["key"]: {"md5": file["checksum"].removeprefix("md5:"), "size": int(file["size"])} for file in files
+            }
+            if name in known[record]:
+                write_json(checksums, known)
+        md5, size = (known[record][name][key] for key in ("md5", "size"))
+    except requests.RequestException as error:
+        raise InputError(
+            f"{url}: no answer about {name} ({_reason(error)}), so check dataset.base_url or run again later."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{url}: neither its answer nor {checksums} has MD5 and size of {name}; check the address or delete {checksums}."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{checksums}: cannot be read or written ({error.strerror or error}).") from error
+    if published not in (None, md5):
+        raise InputError(
+            f"{url}: {name} has the MD5 {md5} there (or in {checksums}) where the published one has {published}, so check "
+            "dataset.base_url."
+        )
+    return md5, size
+
+
+def _download(session: requests.Session, url: str, part: Path, size: int, retries: int, backoff: float) -> None:
+    """Make `part` whole: it outlives the process, and goes on at its end by HTTP range.
+
+    Requests that get no answer, or one that says to come back later, are repeated by urllib3; here: bodies that break off.
+    """
+    failures, furthest = 0, _bytes(part)
+    while _bytes(part) != size:
+        problem = _go_on(session, url, part, size)
+        if problem is None:
+            continue
+        # A server that drops each connection but sends a little more each time will do.
+        failures = 1 if _bytes(part) > furthest else failures + 1
+        furthest = max(furthest, _bytes(part))
+        if failures > retries:
+            raise InputError(
+                f"{url}: {problem}, {failures} time(s) in a row; {_bytes(part)} of {size} bytes are kept in {part}, so run again "
+                "to go on."
+            )
+        time.sleep(min(backoff * 2 ** (failures - 1), 120))
+
+
+def _go_on(session: requests.Session, url: str, part: Path, size: int) -> str | None:
+    """Append to the part what one request brings; return what went wrong, if anything."""
+    start = _bytes(part)
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    with session.get(url, headers=headers, stream=True, timeout=60) as response:
+        if response.status_code == 416 or start > size:
+            part.unlink()
+            return "the server has no more than is already here, which is not the whole file"
+        response.raise_for_status()
+        if response.status_code == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            return "the server sends another range than was asked for"
+        if response.status_code != 206:
+            start = 0  # the server does not do ranges
+        with (
+            open(part, "ab" if start else "wb") as file,
+            tqdm(total=size, initial=start, desc=part.stem, unit="B", unit_scale=True, **_progress()) as progress,
+        ):
+            try:
+                # read1 hands over what has come, where iter_content would lose a begun chunk when the connection breaks.
+                while chunk := response.raw.read1(1 << 20):
+                    progress.update(file.write(chunk))
+            except HTTPError as error:
+                return f"the connection broke ({type(error).__name__})"
+    if _bytes(part) > size:
+        part.unlink()
+        return f"the server sends more than the {size} bytes of the file"
+    return None if _bytes(part) == size else "the server sends less than the whole file"
+
+
+def _session(retries: int, backoff: float) -> requests.Session:
+    session = requests.Session()
+    # Zenodo asks clients to name themselves, and has refused those that do not (https://github.com/fatiando/pooch/issues/502).
+    session.headers.update({"User-Agent": f"humwatch/{__version__}", "Accept-Encoding": "identity"})
+    retry = Retry(
+        retries, backoff_factor=backoff / 2, status_forcelist=(408, 429, 500, 502, 503, 504), raise_on_status=False
+    )
+    session.mount("http://", HTTPAdapter(max_retries=retry))
+    session.mount("https://", HTTPAdapter(max_retries=retry))
+    return session
+
+
+def _reason(error: requests.RequestException) -> str:
+    """A requests error in a few words, without the addresses of objects."""
+    if error.response is not None:
+        return f"{error.response.status_code} {error.response.reason}"
+    return "it cannot be reached" if isinstance(error, requests.ConnectionError) else type(error).__name__
+
+
+def _progress() -> dict:
+    """A bar on a terminal; in a log file, a line now and then."""
+    return {"mininterval": 0.2 if sys.stderr.isatty() else 30}

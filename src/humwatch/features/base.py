@@ -1,0 +1,139 @@
+"""What a feature is: frames of values that are computed from a clip's samples, with parameters of its own.
+
+A feature lives in a file of its own, `features/<name>.py`, as the class `Feature`, a frozen dataclass: that file name is its
+registration, and the `source` of a configuration's features. Planning imports that file, so that what takes time to load
+(scipy, librosa) is imported in the functions that compute with it.
+"""
+
+import importlib
+import importlib.util
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from humwatch import features
+from humwatch.errors import InputError
+from humwatch.parameters import schema_of
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The axes of a feature's frames. hop_seconds: time between frames; frequencies: Hz of each bin; None where unknown."""
+
+    hop_seconds: float | None = None
+    frequencies: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class BaseFeature(ABC):
+    """Base of all features. Fields, each a `humwatch.parameters.parameter`, are what a configuration may state.
+
+    seconds_per_clip: CPU time of a ten-second clip, read and written, for planning; as slow as the slowest unless a feature
+    says otherwise. from_recordings: whether it is computed from samples, and not brought along. is_negative: whether values
+    can be below zero, so that they have no logarithm. is_waveform: whether a clip's frames can be its samples, one frame
+    after the other.
+    """
+
+    seconds_per_clip: ClassVar[float] = 0.010
+    from_recordings: ClassVar[bool] = True
+    is_negative: ClassVar[bool] = False
+    is_waveform: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return type(self).__module__.rsplit(".", 1)[-1]
+
+    @property
+    @abstractmethod
+    def bins(self) -> int:
+        """Values per frame."""
+
+    @abstractmethod
+    def shape(self, sample_rate: int, seconds: float) -> tuple[int, int]:
+        """Frames of a clip of so many seconds, and bins."""
+
+    @abstractmethod
+    def __call__(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
+        """Frames of one clip, (frames, bins) float32, from its samples, (samples,) float32 at full scale 1.
+
+        Raises InputError where the clip has none, with a sentence that does not name it.
+        """
+
+    def parameters(self, sample_rate: int) -> dict[str, Any]:
+        """What a file of these features states about itself. Raises InputError where they cannot be computed."""
+        return {"source": self.name, "sample_rate": sample_rate, **asdict(self)}
+
+    def problems(self, sample_rate: int | None, seconds: float | None) -> Iterator[str]:
+        """What is wrong with the parameters, in sentences that begin with one's name. Clips: None where nothing is known."""
+        yield from ()
+
+    def has_known_frames(self, sample_rate: int | None, seconds: float | None) -> bool:
+        """Whether the number of a clip's frames follows from what is known of the clips."""
+        return bool(sample_rate and seconds)
+
+    def memory(self, clips: int, sample_rate: int, seconds: float) -> float:
+        """Bytes that computing it takes where so many clips are held until they are written."""
+        frames, bins = self.shape(sample_rate, seconds)
+        return 12 * clips * frames * bins
+
+    @classmethod
+    def scale(cls, stated: Mapping[str, Any], bins: int) -> Scale:
+        """The axes of the frames in a file, as far as its stated parameters tell."""
+        hop, rate = stated.get("hop_length"), stated.get("sample_rate")
+        return Scale(hop / rate if hop and rate else None)
+
+
+def feature_class(name: str) -> type[BaseFeature]:
+    """The class in features/<name>.py."""
+    found = importlib.util.find_spec(f"humwatch.features.{name}")
+    if not found:
+        raise InputError(f"a feature has the source {name!r}: there is no src/humwatch/features/{name}.py")
+    try:
+        return importlib.import_module(f"humwatch.features.{name}").Feature
+    except (SyntaxError, ImportError, AttributeError) as error:
+        raise InputError(f"{found.origin} cannot be imported ({error}): correct it") from None
+
+
+def make(stated: Mapping[str, Any]) -> BaseFeature:
+    """The feature that is stated as in a configuration: its `source`, and parameters unless they have their defaults."""
+    name = stated["source"]
+    made = feature_class(name)
+    optional = {field.name: None for field in fields(made) if field.default is MISSING}
+    try:
+        return made(**optional | {key: value for key, value in stated.items() if key != "source"})
+    except TypeError as error:
+        raise InputError(f"features/{name}.py: {error}: correct it, or the parameters") from None
+
+
+def schemas() -> dict[str, dict[str, dict[str, Any]]]:
+    """JSON Schema of each parameter of every feature, by the feature's name: those computed from recordings first."""
+    files = (path for folder in features.__path__ for path in Path(folder).glob("*.py"))
+    names = sorted(path.stem for path in files if "\nclass Feature(" in path.read_text(encoding="utf-8"))
+    found = sorted(((name, feature_class(name)) for name in names), key=lambda item: not item[1].from_recordings)
+    return {name: schema_of(feature) for name, feature in found}
+
+
+def band_problems(fmin: float, fmax: float | None, sample_rate: int | None) -> Iterator[str]:
+    """As `problems`, of the parameters fmin and fmax; fmax None: half the sample rate."""
+    half = sample_rate / 2 if sample_rate else math.inf
+    if fmax is not None and fmax > half:
+        yield f"fmax is {fmax:g} Hz, above half the sample rate, {half:g} Hz: lower it"
+    elif fmin >= (half if fmax is None else fmax):
+        upper = f"half the sample rate, {half:g} Hz" if fmax is None else f"fmax, {fmax:g} Hz"
+        yield f"fmin is {fmin:g} Hz, it must be below {upper}: correct it"
+
+
+def check_band(name: str, fmin: float, fmax: float | None, sample_rate: int) -> None:
+    """Raise InputError where the band of the feature `name` is none."""
+    fmax = fmax or sample_rate / 2
+    if not fmin < fmax <= sample_rate / 2:
+        raise InputError(
+            f"{name}: fmin {fmin:g} Hz and fmax {fmax:g} Hz must rise, up to {sample_rate / 2:g} Hz, half the sample "
+            "rate: correct them"
+        )

@@ -1,0 +1,139 @@
+"""A configuration, expanded: its trials, the models that they need, the machines that those are of, and the files of all of them.
+
+What the rules of the workflow and `humwatch plan` go by. Nothing is read but names of recordings.
+"""
+
+import itertools
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from humwatch.datasets import source as sources
+from humwatch.slugs import slug
+from humwatch.study import trials
+from humwatch.study.config import Schema
+from humwatch.study.layout import MODEL_FILES, TOLD, Layout, Scope
+from humwatch.study.trials import Trial
+
+SCOPES = ("machine_type", "machine_id", "all")
+
+
+class Study:
+    """All that a validated configuration asks for. Raises InputError where its data or trials cannot be.
+
+    sweeps: name -> trials. ensembles: name as a trial -> members. trials: all of them. models: name -> the first trial of that
+    name, whose others differ in epochs or score. milestones: name -> epochs at which its models are read. poolings: (name,
+    epochs) -> scores that trials read of it. source: of the data. machines: (machine type, split) -> machine ids.
+    recordings: the same -> clips, of data that are there. clips: (machine type, split, machine id) -> their number.
+    scopes, tested_scopes: kind of scope -> its models, and those whose test clips are there. types, scopes_by_name: what the
+    wildcards machine_type and scope stand for.
+    """
+
+    def __init__(self, config: Mapping[str, Any], schema: Schema) -> None:
+        self.config, self.dataset = config, config["dataset"]
+        self.sweeps, self.ensembles = trials.sweeps(config, schema), trials.ensembles(config, schema)
+        self.source = sources.of(self.dataset)
+        self.folder = self.source.folder()
+        self.recordings = {} if self.source.is_made else self.source.recordings(self.folder)
+        self.machines = self.source.machines(self.recordings)
+        self.clips = self.source.clip_counts(self.recordings, self.machines)
+        self.layout = Layout(f"results/{self.dataset['name']}")
+        self.types = {slug(machine_type): machine_type for machine_type, _ in self.machines}
+        self.trials = trials.unique(itertools.chain.from_iterable(self.sweeps.values()))
+        self.models = {trial.name: trial for trial in reversed(self.trials)}
+        self.milestones: dict[str, set[int]] = {name: set() for name in self.models}
+        self.poolings: dict[tuple[str, int], list[str]] = {}
+        for trial in self.trials:
+            self.milestones[trial.name].add(trial.epochs)
+            self.poolings.setdefault((trial.name, trial.epochs), []).append(trial.parameters["score"])
+        self.scopes = {kind: self._scopes(kind) for kind in SCOPES}
+        self.scopes_by_name = {scope.name: scope for listed in self.scopes.values() for scope in listed}
+        self.tested_scopes = {k: [s for s in listed if self._is_tested(s)] for k, listed in self.scopes.items()}
+
+    def machine_types(self, split: str) -> list[str]:
+        """Machine types that have clips of a split."""
+        return [machine_type for machine_type, of in self.machines if of == split]
+
+    @cached_property
+    def trained(self) -> list[str]:
+        """The mark of each model at each milestone, with repetitions where trials differ in their score alone."""
+        return [
+            f"{self.layout.model(scope.name, t.name, t.epochs)}/model.json"
+            for t in self.trials
+            for scope in self.scopes[t.parameters["scope"]]
+        ]
+
+    @cached_property
+    def scored(self) -> list[str]:
+        """The score file of each model at each milestone whose test clips are there."""
+        return [self.layout.scores(scope.name, t.name, t.epochs) for t, scope in self._tested()]
+
+    @cached_property
+    def measured(self) -> list[str]:
+        """All that tables, figures and report read of models, sorted."""
+        folders = {self.layout.model(scope.name, t.name, t.epochs) for t, scope in self._tested()}
+        return sorted({*self.scored, *(f"{f}/{name}" for f in folders for name in TOLD)})
+
+    @cached_property
+    def scored_types(self) -> list[str]:
+        """Machine types whose test clips any model scores."""
+        used = {t.parameters["scope"] for t in self.trials}
+        scopes = [scope for kind in used for scope in self.tested_scopes[kind]]
+        return [t for t in self.machine_types("test") if any(scope.hears(t) for scope in scopes)]
+
+    @property
+    def unheard(self) -> list[str]:
+        """Machine types with test clips alone, where a trial's scope leaves them out."""
+        if all(t.parameters["scope"] == "all" for t in self.trials):
+            return []
+        return sorted({*self.machine_types("test")} - {*self.machine_types("train")})
+
+    def previous(self, trial: str, epochs: int) -> int:
+        """The milestone that a training goes on from; 0: from none."""
+        return max((n for n in self.milestones[trial] if n < epochs), default=0)
+
+    def feature_files(self, scope: str, trial: str, split: str) -> list[str]:
+        """The features of a split that a model is trained on, or scores."""
+        feature = self.models[trial].parameters["feature"]
+        return [self.layout.features(feature, t, split) for t in self._types_of(scope, split)]
+
+    def mask_files(self, scope: str, trial: str) -> list[str]:
+        parameters = self.models[trial].parameters
+        if parameters["augmentation"] == "none":
+            return []
+        made = parameters["augmentation"], parameters["feature"]
+        return [self.layout.masks(*made, t) for t in self._types_of(scope, "train")]
+
+    def previous_files(self, scope: str, trial: str, epochs: int) -> list[str]:
+        """The model that a training goes on from."""
+        if not (previous := self.previous(trial, epochs)):
+            return []
+        return [f"{self.layout.model(scope, trial, previous)}/{name}" for name in MODEL_FILES]
+
+    def members(self, ensemble: str, machine_type: str) -> list[tuple[Trial, list[Scope]]]:
+        """The members of an ensemble, and the models of each that hear a machine type."""
+        return [
+            (t, [s for s in self.tested_scopes[t.parameters["scope"]] if s.hears(machine_type)])
+            for t in self.ensembles[ensemble]
+        ]
+
+    def clips_of(self, scope: Scope, split: str) -> int:
+        """Number of clips that a model hears."""
+        return sum(n for (t, of, i), n in self.clips.items() if of == split and scope.hears(t, i))
+
+    def _scopes(self, kind: str) -> list[Scope]:
+        if kind == "machine_type":
+            return [Scope(t) for t in self.machine_types("train")]
+        if kind == "machine_id":
+            return [Scope(t, i) for t in self.machine_types("train") for i in self.machines[t, "train"]]
+        return [Scope()]
+
+    def _is_tested(self, scope: Scope) -> bool:
+        return any(scope.hears(t, i) for t in self.machine_types("test") for i in self.machines[t, "test"])
+
+    def _tested(self) -> list[tuple[Trial, Scope]]:
+        return [(t, scope) for t in self.trials for scope in self.tested_scopes[t.parameters["scope"]]]
+
+    def _types_of(self, scope: str, split: str) -> list[str]:
+        """Slugs of the machine types of a split that a model hears."""
+        return [slug(t) for t in self.machine_types(split) if self.scopes_by_name[scope].hears(t)]

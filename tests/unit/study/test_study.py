@@ -1,0 +1,64 @@
+"""A configuration expanded: models, files and estimates, without Snakemake."""
+
+import pytest
+from conftest import write_clip
+
+from humwatch.study import plan
+from humwatch.study.config import read_schema, validate
+from humwatch.study.study import Study
+
+SCHEMA = read_schema()
+
+
+def of(config: dict) -> Study:
+    return Study(validate({"dataset": {"name": "x", "source": "demo"}} | config, SCHEMA), SCHEMA)
+
+
+def test_models_and_their_files():
+    study = of({"sweeps": {"epochs": {"epochs": [2, 5]}, "scores": {"epochs": [2], "score": ["mean", "std"]}}})
+    assert study.trained == [f"results/x/models/slider/vae_seed-0/epochs-{n}/model.json" for n in (2, 5, 2)]
+    assert study.poolings == {("vae_seed-0", 2): ["mean", "std"], ("vae_seed-0", 5): ["mean"]}
+    assert [study.previous("vae_seed-0", n) for n in (2, 5)] == [0, 2]
+    assert study.previous_files("slider", "vae_seed-0", 2) == []
+    before = study.previous_files("slider", "vae_seed-0", 5)
+    assert "results/x/models/slider/vae_seed-0/epochs-2/training.safetensors" in before
+    assert study.feature_files("slider", "vae_seed-0", "test") == ["results/x/features/logmel/slider/test.parquet"]
+    assert {path.rsplit("/", 1)[1] for path in study.measured} >= {"epochs-2.parquet", "log.csv", "validation.parquet"}
+
+
+def test_a_model_per_machine_id_with_masks():
+    config = {"augmentations": {"spec": {}}, "trial": {"scope": "machine_id", "augmentation": "spec"}}
+    study = of(config)
+    assert [scope.name for scope in study.scopes["machine_id"]] == ["slider_id_00", "slider_id_02", "slider_id_04"]
+    name = next(iter(study.models))
+    assert study.mask_files("slider_id_02", name) == ["results/x/masks/spec/logmel/slider/masks.parquet"]
+    assert len(study.scored) == 3
+
+
+def test_members_of_an_ensemble():
+    study = of({"ensembles": {"both": [{"detector": "knn", "scope": "machine_id"}, {"detector": "gmm"}]}})
+    members = [
+        (t.parameters["detector"], [s.name for s in scopes]) for t, scopes in study.members("ensemble-both", "slider")
+    ]
+    assert members == [("knn", ["slider_id_00", "slider_id_02", "slider_id_04"]), ("gmm", ["slider"])]
+
+
+def test_machines_without_training_or_test_clips(tmp_path):
+    write_clip(tmp_path / "fan/train/normal_id_00_0.wav")
+    write_clip(tmp_path / "fan/test/normal_id_00_1.wav")
+    write_clip(tmp_path / "pump/train/normal_id_00_0.wav")
+    write_clip(tmp_path / "valve/test/normal_id_00_0.wav")
+    study = of({"dataset": {"name": "x", "source": "directory", "path": str(tmp_path)}})
+    assert study.unheard == ["valve"] and study.scored_types == ["fan"]
+    assert len(study.trained) == 2 and len(study.scored) == 1
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_a_training_goes_on_from_the_milestone_before(copies):
+    config = {"augmentations": {"spec": {"copies": copies}}, "trial": {"augmentation": "spec"}}
+    study = of(config | {"sweeps": {"epochs": {"epochs": [5, 20]}}})
+    name = next(iter(study.models))
+    first, second = (plan.training_seconds(study, name, epochs, 1e5, gpu=False) for epochs in (5, 20))
+    assert second == pytest.approx(3 * first)
+    plain = of({"sweeps": {"epochs": {"epochs": [5]}}})
+    assert first == pytest.approx((1 + copies) * plan.training_seconds(plain, "vae_seed-0", 5, 1e5, gpu=False))
