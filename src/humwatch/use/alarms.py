@@ -51,14 +51,13 @@ class Way:
     def close(self) -> None:
         """Wait a little for what is on its way."""
         self._ending.set()
-        try:
+        end = time.monotonic() + LAST_SECONDS
+        with contextlib.suppress(queue.Full):
             self._events.put(None, timeout=LAST_SECONDS)
-        except queue.Full:
-            log.warning("%s: %d alarms are not delivered", self.name, self._events.qsize())
-            return
-        self._thread.join(LAST_SECONDS)
+        self._thread.join(max(0.0, end - time.monotonic()))
         if self._thread.is_alive():
-            log.warning("%s: %d alarms are perhaps not delivered", self.name, self._events.qsize())
+            left = 1 + sum(event is not None for event in self._events.queue)
+            log.warning("%s: %d alarms are not delivered, and will not be", self.name, left)
 
     def _run(self) -> None:
         while (event := self._events.get()) is not None:

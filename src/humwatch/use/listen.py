@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from humwatch.errors import InputError
@@ -15,7 +16,7 @@ from humwatch.use.detector import Detector, load
 from humwatch.use.history import Record, open_history
 from humwatch.use.monitor import DEAD, Monitor, microphone_fault, rule
 from humwatch.use.recordings import ALARM
-from humwatch.use.stream import Window, Windows, microphone, piped
+from humwatch.use.stream import Window, Windows, check_pcm, microphone, piped
 from humwatch.use.watch import check, now, record_of, report, show
 
 log = logging.getLogger("humwatch")
@@ -29,9 +30,10 @@ def listen(args: argparse.Namespace) -> None:
     check(detector, args)
     monitor = Monitor(detector, rule(args.alarm_after), args.hop, continuous=True)
     if args.source == "-":
-        source = piped(detector, sys.stdin.buffer, args.format, args.rate, args.channels)
+        check_pcm(args.format, args.rate, args.channels)
+        name, source = "standard input", partial(piped, detector, args.format, args.rate, args.channels)
     else:
-        source = microphone(detector)
+        name, source = "microphone", partial(microphone, detector)
     history = open_history(args.history) if args.history else None
     out = ways(args.on_alarm, args.webhook, args.mqtt)
     machine = args.machine or (detector.machines[0] if len(detector.machines) == 1 else None)
@@ -43,7 +45,7 @@ def listen(args: argparse.Namespace) -> None:
             report(event | {"repeated": True}, out)
         print(rows.HEADER, flush=True)
         begun = datetime.now(UTC)
-        windows = Windows(detector, source, args.hop, args.backlog, args.resample)
+        windows = Windows(detector, name, source, args.hop, args.backlog, args.resample)
         said, said_at, silent_since = 0, -SAY_EVERY, None
         while True:
             try:
@@ -58,7 +60,7 @@ def listen(args: argparse.Namespace) -> None:
                     silent_since = windows.heard
                     report(monitor.silent(args.silent_after, "sound"), out)
                 continue
-            record = judge_window(detector, window, machine, f"{source.name} {_at(begun, window.start_s)}")
+            record = judge_window(detector, window, machine, f"{name} {_at(begun, window.start_s)}")
             if history:
                 history.add(record)
             show(record)
@@ -66,10 +68,10 @@ def listen(args: argparse.Namespace) -> None:
                 raised = raised or event["kind"] == "alarm"
                 report(event, out)
         if not windows.seconds:
-            raise InputError(f"{source.name} has no sound: check what gives it")
+            raise InputError(f"{name} has no sound: check what gives it")
         if windows.seconds < detector.seconds:
             raise InputError(
-                f"{source.name} has {windows.seconds:.1f} s of sound, a window has {detector.seconds:g} s: give more"
+                f"{name} has {windows.seconds:.1f} s of sound, a window has {detector.seconds:g} s: give more"
             )
         log.info("%d windows, %d of them alarms, %d left out", monitor.heard, monitor.alarms, windows.left_out)
     finally:

@@ -6,11 +6,12 @@ Sound is read in a thread of its own, so that slow scoring never holds up a reco
 import logging
 import os
 import struct
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from typing import IO, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,9 +34,8 @@ class Window(NamedTuple):
 
 
 class Source(NamedTuple):
-    """blocks: (frames, channels) float32, as they come. rate: Hz."""
+    """rate: Hz. blocks: (frames, channels) float32, as they come."""
 
-    name: str
     rate: int
     blocks: Iterator[np.ndarray]
 
@@ -47,17 +47,23 @@ class Windows:
     recording that is piped: it waits.
     """
 
-    def __init__(self, detector: Detector, source: Source, hop: float | None, backlog: int, resample: bool) -> None:
-        self.left_out, self.seconds = 0, 0.0  # of sound
-        self._detector, self._source, self._resample, self._backlog = detector, source, resample, backlog
+    def __init__(
+        self,
+        detector: Detector,
+        name: str,
+        open_source: Callable[[], Source],
+        hop: float | None,
+        backlog: int,
+        resample: bool,
+    ) -> None:
+        self.name, self.left_out, self.seconds = name, 0, 0.0  # of sound
+        self._detector, self._open, self._resample, self._backlog = detector, open_source, resample, backlog
         self._step = detector.samples if hop is None else max(1, round(hop * detector.sample_rate))
         self._queue: deque[Window] = deque()
         self._changed = threading.Condition()
         self._ended = False
         self._error: Exception | None = None
         self._begun = self.heard = time.monotonic()  # heard: when sound came last
-        if source.rate != detector.sample_rate:
-            detector.at_own_rate(source.name, np.zeros(1, np.float32), source.rate, resample)  # refuses, or not
         threading.Thread(target=self._run, daemon=True).start()
 
     def get(self, seconds: float) -> Window | None:
@@ -103,14 +109,15 @@ class Windows:
 
     def _own_rate(self) -> Iterator[np.ndarray]:
         """Blocks of the channel that the detector hears, (samples,), at its own rate."""
-        name, channel = self._source.name, self._detector.channel
-        blocks = (one_channel(name, block, channel) for block in self._source.blocks)
-        if self._source.rate == self._detector.sample_rate:
+        source, own = self._open(), self._detector.sample_rate
+        blocks = (one_channel(self.name, block, self._detector.channel) for block in source.blocks)
+        if source.rate == own:
             yield from blocks
             return
+        self._detector.at_own_rate(self.name, np.zeros(1, np.float32), source.rate, self._resample)  # refuses, or not
         import soxr  # as librosa does for whole recordings
 
-        stream = soxr.ResampleStream(self._source.rate, self._detector.sample_rate, 1, quality="HQ")
+        stream = soxr.ResampleStream(source.rate, own, 1, quality="HQ")
         for block in blocks:
             yield stream.resample_chunk(block)
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
@@ -128,7 +135,7 @@ class Windows:
 
 
 def microphone(detector: Detector) -> Source:
-    """The default microphone, at the detector's rate. InputError where there is none."""
+    """Open the default microphone, at the detector's rate. InputError where there is none."""
     try:
         import sounddevice
     except ImportError:
@@ -143,21 +150,25 @@ def microphone(detector: Detector) -> Source:
         stream.start()
     except (sounddevice.PortAudioError, ValueError) as error:
         raise InputError(f"the microphone cannot be used ({error}): connect one, or pipe PCM in (-)") from None
-    return Source("microphone", detector.sample_rate, _microphone_blocks(stream))
+    return Source(detector.sample_rate, _microphone_blocks(stream))
 
 
-def piped(detector: Detector, stdin: IO[bytes], form: str, rate: int | None, channels: int) -> Source:
+def piped(detector: Detector, form: str, rate: int | None, channels: int) -> Source:
     """Standard input: WAV where it begins so, whatever length its header states; else PCM as told."""
-    if form not in FORMATS:
-        raise InputError(f"--format {form} is not read: give one of {', '.join(FORMATS)}")
-    if channels < 1 or not (rate is None or rate > 0):
-        raise InputError("--channels and --rate must be above 0: correct them")
-    file = stdin.fileno()
+    file = sys.stdin.fileno()
     start = _exactly(file, 12)
     if start[:4] == b"RIFF" and start[8:] == b"WAVE":
         form, rate, channels = _wav_header(file)
         start = b""
-    return Source("standard input", rate or detector.sample_rate, _pcm_blocks(file, start, form, channels))
+    return Source(rate or detector.sample_rate, _pcm_blocks(file, start, form, channels))
+
+
+def check_pcm(form: str, rate: int | None, channels: int) -> None:
+    """InputError where standard input cannot be so."""
+    if form not in FORMATS:
+        raise InputError(f"--format {form} is not read: give one of {', '.join(FORMATS)}")
+    if channels < 1 or not (rate is None or rate > 0):
+        raise InputError("--channels and --rate must be above 0: correct them")
 
 
 def _microphone_blocks(stream: Any) -> Iterator[np.ndarray]:
@@ -184,16 +195,13 @@ def _pcm_blocks(file: int, start: bytes, form: str, channels: int) -> Iterator[n
 
 def _samples(data: bytes, form: str) -> np.ndarray:
     """Full scale 1, float32, as libsndfile has them."""
-    if form == "s24le":
-        padded = np.zeros((len(data) // 3, 4), np.uint8)
-        padded[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-        return padded.view("<i4")[:, 0] * np.float32(2**-31)
     values = np.frombuffer(data, FORMATS[form])
+    if form == "s24le":  # the upper three bytes of 32 bits
+        values = np.pad(values, ((0, 0), (1, 0))).view("<i4")[:, 0]
     if form == "u8":
         return (values.astype(np.float32) - 128) / 128
-    if form in ("s16le", "s32le"):
-        return values * np.float32(2.0 ** (1 - 8 * values.itemsize))
-    return values.astype(np.float32)
+    floats = values.astype(np.float32)
+    return floats if form.startswith("f") else floats * np.float32(2.0 ** (1 - 8 * values.itemsize))
 
 
 def _wav_header(file: int) -> tuple[str, int, int]:
