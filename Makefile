@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow bench campaign lint format clean
+.PHONY: help run test test-slow bench campaign schema lint format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ bench: .venv/installed  ## measure speed, memory and growth: tables on the scree
 
 campaign: .venv/installed  ## kill runs, damage files, use hostile names; count what becomes of it (an hour)
 	python benchmarks/campaign.py
+
+schema: .venv/installed  ## enter the parameters of detectors and features into the configuration's schema
+	python -m humwatch.study.schema
 
 lint: .venv/installed  ## check format, style, types and the workflow
 	ruff format --check . && ruff check .

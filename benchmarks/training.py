@@ -25,8 +25,8 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from humwatch.detectors.gradient_descent import Optimizer, autocast, generator_for
 from humwatch.detectors.reconstruction import specaugment as augment
-from humwatch.detectors.reconstruction.training import Optimizer, autocast, generator_for
 from humwatch.detectors.reconstruction.windows import Windows
 from humwatch.detectors.vae import Detector
 from humwatch.features.store import Features
@@ -92,7 +92,7 @@ def ours(made: Features, batch_size: int, recipe="report", precision="auto", mas
     while True:
         order = windows.apart(generator) if recipe == "fast" else windows.all(generator)
         for batch in order[: len(order) // batch_size * batch_size].split(batch_size):
-            trained._loss(*windows.gather(batch), generator).backward()
+            trained.network.raw_loss(*windows.gather(batch), generator).backward()
             optimizer.step()
             yield
 

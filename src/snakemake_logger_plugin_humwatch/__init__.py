@@ -18,7 +18,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from humwatch import cli
 from humwatch.errors import InputError
-from humwatch.study import config
+from humwatch.study import reading
 
 DISK_IS_FULL = "the disk is full: free some space and run again, nothing finished is lost"
 NO_RULE = re.compile(r"MissingRuleException:\s*No rule to produce (\S+)")
@@ -149,7 +149,7 @@ def _configuration_problem(arguments: list[str]) -> str | None:
     """The sentence for a configuration that Snakemake could not load, which it does before it looks at the workflow."""
     files = _configfiles(arguments)
     try:
-        config.check_files(files)
+        reading.check_files(files)
     except InputError as error:
         targets = [str(path) for path in files if path.parts[:1] == ("results",)]
         hint = f" (--configfile takes all names that follow it: name {targets[0]} before it)" if targets else ""

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from conftest import ROOT, tiny_config
 from sklearn.metrics import roc_auc_score
-from test_vae import toy_features
+from toy import toy_features
 
 from humwatch.detectors import pseudo_anomalies
 from humwatch.errors import InputError
@@ -69,20 +69,6 @@ def test_bad_sweeps(sections, sentence):
     with pytest.raises(InputError) as error:
         expand(**sections)
     assert sentence in str(error.value)
-
-
-def test_schema_agrees_with_the_detectors():
-    """Names and defaults of the schema are those of the code."""
-    import dataclasses
-
-    from humwatch.detectors.base import detector_class
-
-    for name, parameters in SCHEMA["$defs"]["detectors"].items():
-        detector = detector_class(name)
-        ours = dataclasses.asdict(detector.Hyperparameters())
-        stated = {k: v["default"] for k, v in parameters.items() if k not in ("epochs", "score")}
-        assert stated == ours, name
-        assert parameters.get("score", {"default": detector.default_score})["default"] == detector.default_score, name
 
 
 def test_plan_of_the_default_study(finished, tmp_path):

@@ -19,9 +19,10 @@ from humwatch.datasets import listing
 from humwatch.errors import InputError
 from humwatch.slugs import slug
 from humwatch.study import plan
-from humwatch.study.config import SCHEMA as SCHEMA_FILE, check_files, read_schema, validate
+from humwatch.study.config import SCHEMA as SCHEMA_FILE, read_schema, validate
 from humwatch.study.imports import imported_files
 from humwatch.study.layout import MODEL_FILES, Layout
+from humwatch.study.reading import check_files
 from humwatch.study.study import Study
 
 SCHEMA = os.path.relpath(SCHEMA_FILE)

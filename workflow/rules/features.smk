@@ -4,7 +4,7 @@ from humwatch.features.base import feature_class
 try:
     IMPORTED = parquet.folders(
         config["features"],
-        {t.parameters["feature"] for t in study.trials if "feature" in t.parameters},
+        {t.parameters["feature"] for t in study.trials if not t.members},
         dataset,
         {machine_type for machine_type, _ in study.machines},
     )

@@ -3,10 +3,8 @@ report: "../report/workflow.rst"
 
 # The trial shown in detail is one of the first sweep's: which one, its table says when it is there.
 DETAIL = next(iter(study.sweeps.values()))
-DETAIL_DETECTORS = sorted(
-    {t.parameters["detector"] for t in DETAIL if "feature" in t.parameters}
-)  # ensembles have none
-DETAIL_HEARD = sorted({t.parameters["feature"] for t in DETAIL if "feature" in t.parameters})
+DETAIL_DETECTORS = sorted({t.parameters["detector"] for t in DETAIL if not t.members})  # ensembles have none
+DETAIL_HEARD = sorted({t.parameters["feature"] for t in DETAIL if not t.members})
 DETAIL_FEATURES = [layout.features(feature, slug(t), "test") for feature in DETAIL_HEARD for t in study.scored_types]
 DETAIL_MODULES = [f"detectors/{name}" for name in DETAIL_DETECTORS]
 DETAIL_MODULES += sorted({f"features/{config['features'][name]['source']}" for name in DETAIL_HEARD})

@@ -2,7 +2,7 @@ GPU = config["device"] != "cpu" and plan.has_cuda()
 # What a job calls itself: 3 of 14.
 os.environ.update(HUMWATCH_TRAININGS=str(len(set(study.trained))))
 
-for detector in {t.parameters["detector"] for t in study.trials if "feature" in t.parameters}:  # ensembles have none
+for detector in {t.parameters["detector"] for t in study.trials if not t.members}:  # ensembles have none
     # Now, not when a job asks: Snakemake looks into a folder once, and takes what comes later for missing.
     code("train", f"detectors/{detector}")
     code("score", f"detectors/{detector}")

@@ -24,7 +24,6 @@ import torch
 from humwatch import __version__, parquet
 from humwatch.detectors import base, models
 from humwatch.detectors.pseudo_anomalies import cut_paste
-from humwatch.detectors.reconstruction.training import resolved
 from humwatch.errors import InputError
 from humwatch.evaluation.decisions import HELD_OUT, OWN, STOPPING, cross_conformal, described
 from humwatch.evaluation.scoring import score_table
@@ -143,7 +142,6 @@ def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[p
     clips: of training, of those held out, and of those of calibration, in their order.
     """
     described = [table[["clip", "machine_type", "machine_id"]].to_csv(index=False) for table in clips]
-    precision = getattr(detector.hyperparameters, "precision", "fp32")
     return {
         "hyperparameters": dataclasses.asdict(detector.hyperparameters),
         "seed": args.seed,
@@ -154,7 +152,7 @@ def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[p
         "machines": sorted({*zip(clips[0]["machine_type"], clips[0]["machine_id"], strict=True)}),
         "masks": {"sha256": [sha256(path) for path in args.masks], "target": args.mask_target} if args.masks else None,
         "continued_from": models.description(args.continue_from)["sha256"] if args.continue_from else None,
-        "device": {"kind": device, "precision": resolved(precision, device), "threads": torch.get_num_threads()},
+        "device": {"kind": device, "precision": detector.precision(device), "threads": torch.get_num_threads()},
         "code_sha256": cli.code_checksum(),
         "versions": {"humwatch": __version__, "torch": torch.__version__},
     }

@@ -16,8 +16,9 @@ from pathlib import Path
 from humwatch.datasets import source as sources
 from humwatch.datasets.names import listing
 from humwatch.errors import InputError
-from humwatch.study.config import read, read_schema, validate
+from humwatch.study.config import read_schema, validate
 from humwatch.study.overview import checksum_lines, clip_table, fetched_table, read_seconds
+from humwatch.study.reading import read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

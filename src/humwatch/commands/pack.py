@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    from humwatch.study.config import read, read_schema, validate
+    from humwatch.study.config import read_schema, validate
+    from humwatch.study.reading import read
     from humwatch.study.study import Study
     from humwatch.use.assemble import Finished, assemble
 

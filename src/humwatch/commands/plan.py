@@ -12,8 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from humwatch.errors import InputError
-from humwatch.study.config import read, read_schema, validate
+from humwatch.study.config import read_schema, validate
 from humwatch.study.plan import Plan
+from humwatch.study.reading import read
 from humwatch.study.study import Study
 
 

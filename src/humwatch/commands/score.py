@@ -24,8 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resample", action="store_true", help="take recordings of any sample rate")
     parser.add_argument("--rate", type=float, help="false-alarm rate to promise; default: that of the detector")
     parser.add_argument("--skip-broken", action="store_true", help="broken recordings leave the exit code alone")
-    parser.add_argument("--why", action="store_true", help="say where alarms sound wrong, up to three places each")
-    parser.add_argument("--map", type=Path, metavar="DIR", help="folder for a picture of each alarm and its deviations")
+    parser.add_argument("--why", action="store_true", help="say up to three places where alarms sound wrong, not one")
+    parser.add_argument(
+        "--map", type=Path, metavar="DIR", help="folder for a picture of each alarm: spectrogram and deviations"
+    )
     parser.add_argument("--csv", metavar="FILE", help="write rows as CSV; -: to standard output, in place of the table")
     parser.add_argument("--json", metavar="FILE", help="write rows as JSON lines; -: as for --csv")
 

@@ -1,22 +1,34 @@
 """What a detector is: `fit` on normal clips, `score` any clip, `save`, `load`; a higher score is more anomalous.
 
-A detector lives in a file of its own, `detectors/<name>.py`, as the class `Detector`: that file name is its registration.
+A detector lives in a file of its own, `detectors/<name>.py`, as the class `Detector`: that file name is its registration, and
+`make schema` enters its parameters into the configuration's schema.
 """
 
 import dataclasses
 import importlib
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from humwatch import detectors
 from humwatch.detectors import models
 from humwatch.errors import InputError
 from humwatch.features.store import Features
+
+if TYPE_CHECKING:
+    from humwatch.features.base import BaseFeature
+
+Rules = dict[str, Any]  # of a parameter that several detectors have: what `parameter` takes, the default included
+LEARNING_RATE: Rules = {"default": 0.001, "description": "Of Adam.", "exclusiveMinimum": 0, "maximum": 1000}
+
+# What estimates of memory go by.
+CLIPS = 1000  # of a training, where memory grows with them
+WEIGHT_BYTES = 32  # a weight, its gradient, two moments, their average, and copies while they are saved
 
 
 @dataclasses.dataclass
@@ -40,23 +52,73 @@ class FitContext:
 class BaseDetector(ABC):
     """Base of all detectors.
 
-    Hyperparameters: a dataclass with a default for each; the same names and defaults stand in the config schema.
+    What it says of itself, beside its methods, is what the configuration's schema is made of (`make schema`):
+
+    Hyperparameters: a dataclass with a `parameter` for each, in the order in which trial names state them.
+    epochs: the default number of passes over the training clips; 0 where a detector does not learn in epochs.
     default_score: the name, among those that `score` returns, of the score to use unless the config says otherwise.
+    scores: JSON Schema of the names that a trial may choose, with a description; empty where there is no choice.
+
+    The class methods are asked while a study is planned, with the trial's parameters by name. So that this takes no time, a
+    detector's file imports torch and scikit-learn where it needs them, inside its functions.
     """
 
     Hyperparameters: ClassVar[type]
-    default_score: ClassVar[str]
+    epochs: ClassVar[int] = 0
+    default_score: ClassVar[str] = "score"
+    scores: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **hyperparameters: Any) -> None:
         self.hyperparameters = self.Hyperparameters(**hyperparameters)
+        for field in dataclasses.fields(self.hyperparameters):
+            value, allowed = getattr(self.hyperparameters, field.name), field.metadata.get("enum")
+            if allowed and value not in allowed:
+                raise InputError(f"{field.name} is {value!r}, it must be one of {', '.join(map(str, allowed))}")
         self.feature: dict[str, Any] = {}  # parameters of the features that it was fitted on
         self.epoch = 0  # epochs trained so far
         self.diverged = False  # whether training ended in a loss that is not finite
+
+    @classmethod
+    def problems(
+        cls, parameters: Mapping[str, Any], feature: "BaseFeature", frames: int | None
+    ) -> Iterator[tuple[str, str]]:
+        """Parameters that are allowed by themselves, but not together: (name, what is wrong with it and what to do).
+
+        frames: of a clip, where they are known beforehand.
+        """
+        if parameters.get("transform") == "log" and feature.is_negative:
+            yield (
+                "transform",
+                f"is log, for energies, but the feature {parameters['feature']} (source {feature.name}) has negative values: set "
+                "another transform or feature",
+            )
+
+    @classmethod
+    def weights(cls, parameters: Mapping[str, Any], bins: int) -> int | None:
+        """Weights of the network that it trains on windows, biases left out, which its run time follows from; None: no such.
+
+        bins: values per frame.
+        """
+        return None
+
+    @classmethod
+    def hops(cls, parameters: Mapping[str, Any]) -> tuple[int, int]:
+        """Frames from one window to the next, in training and in scoring."""
+        return 1, 1
+
+    @classmethod
+    def training_bytes(cls, parameters: Mapping[str, Any], frames: int, bins: int) -> float:
+        """Bytes that a training needs beside its clips' frames; 0 where nobody knows. frames: of a clip."""
+        return 0
 
     @property
     def name(self) -> str:
         """The name of its file."""
         return type(self).__module__.rsplit(".", 1)[-1]
+
+    def precision(self, device: str) -> str:
+        """The precision of its matrix products on a device, "cpu" or "cuda": "fp32" or "bf16"."""
+        return "fp32"
 
     @abstractmethod
     def fit(self, train: Features, validation: Features, context: FitContext) -> None:
@@ -114,15 +176,24 @@ class BaseDetector(ABC):
         models.write(folder, {"model": self.state(), "training": self.training_state()}, [*log], description)
 
 
+def names() -> list[str]:
+    """The detectors that there are, sorted."""
+    paths = (path for folder in detectors.__path__ for path in Path(folder).glob("*.py"))
+    return sorted(path.stem for path in paths if "\nclass Detector" in f"\n{path.read_text(encoding='utf-8')}")
+
+
 def detector_class(name: str) -> type[BaseDetector]:
     """The class in detectors/<name>.py."""
     found = importlib.util.find_spec(f"humwatch.detectors.{name}")
     if not found:
         raise InputError(f"trial.detector is {name!r}: there is no src/humwatch/detectors/{name}.py")
     try:
-        return importlib.import_module(f"humwatch.detectors.{name}").Detector
+        detector = importlib.import_module(f"humwatch.detectors.{name}").Detector
     except (SyntaxError, ImportError, AttributeError) as error:
         raise InputError(f"{found.origin} cannot be imported ({error}): correct it") from None
+    if not (isinstance(detector, type) and issubclass(detector, BaseDetector)):
+        raise InputError(f"{found.origin}: Detector must be a BaseDetector: write class Detector(BaseDetector)")
+    return detector
 
 
 def make(name: str, hyperparameters: Mapping[str, Any]) -> BaseDetector:

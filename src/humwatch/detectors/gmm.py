@@ -1,33 +1,50 @@
 """Gaussian mixtures of time-weighted spectra: the mean over time, the maximum, and all between."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from sklearn.covariance import ledoit_wolf_shrinkage
-from sklearn.mixture import GaussianMixture
 
-from humwatch.detectors.clip_statistics import ClipStatistics, PerMachineDetector, Standardiser, one_of
+from humwatch.detectors.backends import Standardiser
+from humwatch.detectors.base import CLIPS
+from humwatch.detectors.clip_statistics import TRANSFORM, ClipStatistics
+from humwatch.detectors.per_machine import PerMachineDetector
+from humwatch.errors import shown
 from humwatch.features.store import Features
+from humwatch.parameters import parameter
+
+if TYPE_CHECKING:
+    from humwatch.features.base import BaseFeature
 
 TOLERANCE = 1e-6
 ITERATIONS = 1000  # that tolerance takes more than scikit-learn's 100
 REGULARISATION = 1e-6
-REGULARISATIONS = ("paper", "ledoit_wolf")
 
 
 @dataclass
 class Hyperparameters:
-    """transform: see Transform. r: the curve. components: of each mixture.
+    """transform: see Transform. r: the curve.
+
     regularisation: added to the variances of the standardised bins: "paper" is 1e-6 whatever the data; "ledoit_wolf"
     is s / (1 - s), s the shrinkage that is right for so many clips and bins (and 1e-6 at least): with fewer clips than
     bins there is no covariance without it.
     """
 
-    transform: str = "auto"
-    r: list[float] = field(default_factory=lambda: [0.95, 1.0, 0.99, 0.98, 0.9, 0.8, 0.5, 0.0])
-    components: int = 2
-    regularisation: str = "ledoit_wolf"
+    transform: str = parameter(**TRANSFORM)
+    r: list[float] = parameter(
+        [0.95, 1.0, 0.99, 0.98, 0.9, 0.8, 0.5, 0.0],
+        "The curve of time weightings: 1 is the mean over time, 0 the maximum.",
+        minItems=1,
+        maxItems=100,
+        items={"type": "number", "minimum": 0, "maximum": 1},
+    )
+    components: int = parameter(2, "Gaussians of each mixture.", minimum=1, maximum=1000)
+    regularisation: str = parameter(
+        "ledoit_wolf",
+        "What is added to the variances: paper (1e-6), or ledoit_wolf (as much as so few clips need).",
+        enum=["paper", "ledoit_wolf"],
+    )
 
 
 class Detector(PerMachineDetector):
@@ -44,10 +61,33 @@ class Detector(PerMachineDetector):
     """
 
     Hyperparameters = Hyperparameters
+    scores: ClassVar[dict[str, Any]] = {
+        "description": "score: the r chosen by normal clips alone; or r_0.95 and the like, of the r above.",
+        "type": "string",
+        "pattern": r"^(score|r_[01]\.[0-9][0-9])$",
+        "says": "score, or r_0.95 and the like",
+    }
 
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
-        self.kinds = [f"r_{r:.2f}" for r in self.hyperparameters.r]
+        self.kinds = kinds_of(self.hyperparameters.r)
+
+    @classmethod
+    def problems(
+        cls, parameters: Mapping[str, Any], feature: "BaseFeature", frames: int | None
+    ) -> Iterator[tuple[str, str]]:
+        yield from super().problems(parameters, feature, frames)
+        r, score = parameters["r"], parameters["score"]
+        if len({*kinds_of(r)}) < len(r):
+            yield "r", f"is {shown(r)}, of which several are the same to two decimals: remove all but one"
+        if score not in ("score", *kinds_of(r)):
+            names = ", ".join(kinds_of(r)[:20])
+            yield "score", f"is {score}, which r does not make: it must be one of score, {names}, or add to r"
+
+    @classmethod
+    def training_bytes(cls, parameters: Mapping[str, Any], frames: int, bins: int) -> float:
+        number = len(parameters["r"])
+        return 4 * 8 * number * parameters["components"] * bins**2 + 24 * CLIPS * number * bins
 
     def vectors(self, features: Features) -> np.ndarray:
         """Time-weighted spectra, (clips, r, bins)."""
@@ -73,13 +113,16 @@ class Detector(PerMachineDetector):
 
     def _mixture(self, vectors: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """Of one machine and one r: vectors (clips, bins)."""
+        from sklearn.covariance import ledoit_wolf_shrinkage
+        from sklearn.mixture import GaussianMixture
+
         standardise = Standardiser.fit(vectors)
         x = standardise(vectors)
         distinct = len(np.unique(x, axis=0))
         regularisation = REGULARISATION
         if distinct == 1:
             regularisation = 1.0
-        elif one_of("regularisation", self.hyperparameters.regularisation, REGULARISATIONS) == "ledoit_wolf":
+        elif self.hyperparameters.regularisation == "ledoit_wolf":
             shrinkage = min(ledoit_wolf_shrinkage(x, assume_centered=True), 0.5)
             regularisation = max(REGULARISATION, shrinkage / (1 - shrinkage))
         components = min(self.hyperparameters.components, distinct)
@@ -93,6 +136,11 @@ class Detector(PerMachineDetector):
             "centres": mixture.means_,
             "whiten": mixture.precisions_cholesky_,
         }
+
+
+def kinds_of(r: list[float]) -> list[str]:
+    """Names of the scores."""
+    return [f"r_{value:.2f}" for value in r]
 
 
 def time_weighted(frames: np.ndarray, r: list[float]) -> np.ndarray:

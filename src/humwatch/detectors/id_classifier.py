@@ -5,39 +5,36 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from humwatch.detectors import knn
-from humwatch.detectors.base import BaseDetector, FitContext
-from humwatch.detectors.clip_statistics import ClipStatistics, Standardiser, machine_names, machines, one_of, similar
-from humwatch.detectors.mahalanobis import gaussian, squared_distance
-from humwatch.detectors.networks.dual_branch import DualBranch
-from humwatch.detectors.networks.heads import (
-    ArcFace,
-    SubclusterAdaCos,
-    feature_exchange,
-    mixup,
-    pitch_shift,
-    speed_change,
+from humwatch.detectors.backends import (
+    Standardiser,
+    calibrated,
+    center_and_spread,
+    gaussian,
+    log_distances,
+    squared_distance,
 )
-from humwatch.detectors.networks.stgram import STgramMFN
-from humwatch.detectors.reconstruction.training import Optimizer, generator_for
+from humwatch.detectors.base import CLIPS, LEARNING_RATE, WEIGHT_BYTES, BaseDetector, FitContext
+from humwatch.detectors.clip_statistics import STATISTICS, TRANSFORM, ClipStatistics, vector_size
+from humwatch.detectors.machines import machine_names, machines, similar
 from humwatch.errors import InputError
 from humwatch.features.store import Features
+from humwatch.parameters import parameter
+
+if TYPE_CHECKING:
+    from humwatch.features.base import BaseFeature
 
 log = logging.getLogger(__name__)
 
+# Of the networks that hear the clip itself: the pseudo-classes that make few ids hard enough to tell apart.
+WAVEFORM_NETWORKS = {"stgram": "speed", "dual_branch": "feature_exchange"}
 KINDS = ("log_probability", "cosine", "mahalanobis")
-SMALLEST = 1e-9
 SCORING_BATCH, SCORING_WAVEFORMS = 1024, 32  # clips
 TOO_EASY = 3  # epochs
 TOO_EASY_WARNING = (
@@ -45,77 +42,51 @@ TOO_EASY_WARNING = (
     "train on more machine types (scope all), or, from the waveform, on pseudo-classes"
 )
 FEW_CLASSES = 10
-# What makes a clip another class; the first leaves it as it is.
-VARIANTS: dict[str, tuple[Callable[[Tensor, float], Tensor], tuple[float, ...]]] = {
-    "speed": (speed_change, (1.0, 0.9, 1.1)),
-    "pitch": (pitch_shift, (0.0, -2.0, 2.0)),
-}
-EXCHANGED = 0.5  # share of clips whose embedding is half another's
 SAMPLE_RATE = 16_000  # Hz, where the feature does not say
+MACHINES = 40  # that one model may hear, for the estimate of its memory
+WAVEFORM_BYTES = 600  # per sample of a batch, of the networks that hear recordings: measured, stgram
 
 
 @dataclass
 class Hyperparameters:
-    """network: a name in NETWORKS. pseudo_classes, of networks that hear the waveform: "speed" and "pitch" make three
-    classes of each id, the clips as they are, slower and faster (or lower and higher); "feature_exchange" (FeatEx,
-    dual_branch alone) asks whose the halves of an exchanged embedding are; "auto" does one of them where there are fewer
-    than 10 ids, which alone would be too easy to tell apart; "none". transform, statistics: see ClipStatistics; they,
-    hidden and embedding (layer sizes) matter to "mlp" alone. head: "subcluster_adacos" or "arcface", to which alone
-    margin and scale matter. mixup: the probability that a clip is mixed with another. averaging: the share that the
-    averaged weights, which are the ones used, keep at each step. members: networks trained side by side.
+    """transform, statistics: see ClipStatistics; they, hidden and embedding (layer sizes) matter to "mlp" alone, margin and
+    scale to "arcface" alone. The averaged weights are the ones used.
+
+    pseudo_classes: "speed" and "pitch" make three classes of each id, the clips as they are, slower and faster (or lower and
+    higher); "feature_exchange" (FeatEx) asks whose the halves of an exchanged embedding are.
     """
 
-    network: str = "mlp"
-    pseudo_classes: str = "auto"
-    transform: str = "auto"
-    statistics: str = "auto"
-    hidden: list[int] = field(default_factory=lambda: [256, 256])
-    embedding: int = 128
-    head: str = "subcluster_adacos"
-    subclusters: int = 16
-    margin: float = 0.5
-    scale: float = 30.0
-    mixup: float = 0.5
-    learning_rate: float = 0.001
-    weight_decay: float = 0.01
-    batch_size: int = 256
-    averaging: float = 0.99
-    members: int = 1
-
-
-class MLP(nn.Module):
-    """(batch, inputs) -> (batch, embedding)."""
-
-    def __init__(self, inputs: int, hidden: list[int], embedding: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential()
-        for size, width in itertools.pairwise([inputs, *hidden]):
-            self.layers.extend([nn.Linear(size, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()])
-        self.layers.append(nn.Linear(hidden[-1] if hidden else inputs, embedding, bias=False))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
-
-
-class Network(NamedTuple):
-    """build: (hyper-parameters, shape of one input, sample rate) -> module that embeds a batch.
-
-    waveform: it hears the clip itself. pseudo_classes: those that make few ids hard enough to tell apart.
-    """
-
-    build: Callable[[Hyperparameters, tuple[int, ...], int], nn.Module]
-    waveform: bool = False
-    pseudo_classes: str = "none"
-
-
-# A new network is a line here, and its name in the config schema.
-NETWORKS = {
-    "mlp": Network(lambda p, shape, rate: MLP(shape[0], p.hidden, p.embedding)),
-    "stgram": Network(lambda p, shape, rate: STgramMFN(shape[0], rate), waveform=True, pseudo_classes="speed"),
-    "dual_branch": Network(
-        lambda p, shape, rate: DualBranch(shape[0], rate), waveform=True, pseudo_classes="feature_exchange"
-    ),
-}
+    network: str = parameter(
+        "mlp",
+        "mlp: an MLP on clip-level statistics. stgram (STgram-MFN) and dual_branch hear the recording itself: they need a "
+        "feature of source waveform.",
+        enum=["mlp", *WAVEFORM_NETWORKS],
+    )
+    pseudo_classes: str = parameter(
+        "auto",
+        "Of stgram and dual_branch: each id at three speeds or pitches is three classes; feature_exchange (dual_branch) "
+        "asks whose the halves of an embedding are. auto does so with fewer than 10 ids.",
+        enum=["auto", "none", "speed", "pitch", "feature_exchange"],
+    )
+    transform: str = parameter(**TRANSFORM)
+    statistics: str = parameter(**STATISTICS)
+    hidden: list[int] = parameter(
+        [256, 256],
+        "Sizes of the hidden layers.",
+        maxItems=100,
+        items={"type": "integer", "minimum": 1, "maximum": 1_000_000},
+    )
+    embedding: int = parameter(128, "Size of the embedding.", minimum=2, maximum=1_000_000)
+    head: str = parameter("subcluster_adacos", "The angular loss.", enum=["subcluster_adacos", "arcface"])
+    subclusters: int = parameter(16, "Centres per class.", minimum=1, maximum=10_000)
+    margin: float = parameter(0.5, "Of ArcFace.", minimum=0, maximum=3.2)
+    scale: float = parameter(30.0, "Of ArcFace.", exclusiveMinimum=0, maximum=100_000)
+    mixup: float = parameter(0.5, "Share of the clips that are mixed.", minimum=0, maximum=1)
+    learning_rate: float = parameter(**LEARNING_RATE)
+    weight_decay: float = parameter(0.01, "Of AdamW.", minimum=0, maximum=1000)
+    batch_size: int = parameter(256, "Clips per step.", minimum=1, maximum=1_000_000)
+    averaging: float = parameter(0.99, "Of the weights' moving average.", minimum=0, maximum=1)
+    members: int = parameter(1, "Networks whose scores are averaged.", minimum=1, maximum=1000)
 
 
 class Detector(BaseDetector):
@@ -139,38 +110,73 @@ class Detector(BaseDetector):
     """
 
     Hyperparameters = Hyperparameters
-    default_score = "score"
+    epochs = 40
+    scores: ClassVar[dict[str, Any]] = {
+        "description": "Which evidence of anomaly; score combines them.",
+        "enum": ["score", *KINDS, "local_density"],
+    }
 
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
-        self.device = "cpu"
-        self.optimizer: Optimizer | None = None
-        self.saved: dict[str, np.ndarray] = {}  # the optimiser's state, until a training goes on
+        self.members: Any = None  # networks.members.Members, once the classes are known
         self.memory: dict[str, dict[str, np.ndarray]] = {}  # what the normal clips of each machine id look like
         p = self.hyperparameters
-        self.neighbours = (
-            None if self._network.waveform else knn.Detector(transform=p.transform, statistics=p.statistics)
-        )
+        self.hears = p.network in WAVEFORM_NETWORKS
+        self.neighbours = None if self.hears else knn.Detector(transform=p.transform, statistics=p.statistics)
+
+    @classmethod
+    def problems(
+        cls, parameters: Mapping[str, Any], feature: "BaseFeature", frames: int | None
+    ) -> Iterator[tuple[str, str]]:
+        yield from super().problems(parameters, feature, frames)
+        network, pseudo = parameters["network"], parameters["pseudo_classes"]
+        hears = network in WAVEFORM_NETWORKS
+        if hears and not feature.is_waveform:
+            yield (
+                "network",
+                f"is {network}, which hears the recording itself: set feature to one of source waveform, "
+                f"{parameters['feature']} is of source {feature.name}",
+            )
+        if needed := network_needed(network, pseudo):
+            yield (
+                "pseudo_classes",
+                f"is {pseudo}, which needs the network {needed}, not {network}: set it, or auto",
+            )
+        if parameters["scope"] == "machine_id" and (pseudo == "none" or not hears):
+            yield (
+                "scope",
+                "is machine_id, but id_classifier tells machine ids apart: set scope to machine_type or all, "
+                "hear the waveform with pseudo_classes, or use another detector",
+            )
+
+    @classmethod
+    def training_bytes(cls, parameters: Mapping[str, Any], frames: int, bins: int) -> float:
+        members, embedding, subclusters = (parameters[key] for key in ("members", "embedding", "subclusters"))
+        head = MACHINES * subclusters * embedding
+        if parameters["network"] in WAVEFORM_NETWORKS:
+            batch = WAVEFORM_BYTES * frames * bins * members * parameters["batch_size"]
+            return batch + WEIGHT_BYTES * members * head + 4 * CLIPS * frames * bins
+        vector = vector_size(parameters["statistics"], frames, bins)
+        mlp = [vector, *parameters["hidden"], embedding]
+        weights = sum(a * b for a, b in itertools.pairwise(mlp)) + head
+        batch = 12 * min(max(parameters["batch_size"], SCORING_BATCH), CLIPS) * (sum(mlp) + MACHINES * subclusters)
+        # Each machine's normal clips, their covariance and its root in the space of all members' embeddings.
+        remembered = 8 * (MACHINES + 4) * (members * embedding) ** 2 + 8 * CLIPS * members * embedding
+        return members * (WEIGHT_BYTES * weights + batch) + remembered + 24 * CLIPS * vector
 
     def fit(self, train: Features, validation: Features, context: FitContext) -> None:
         """Train up to `context.epochs`, going on from `self.epoch` where this detector was trained before."""
-        self.device = context.device
         if self.epoch == 0:
             self._prepare(train, context.seed)
         self.memory = {}
-        for module in (self.members, self.average):
-            module.to(self.device)
-        if self.optimizer is None:
-            p = self.hyperparameters
-            self.optimizer = Optimizer(self.members, p.learning_rate, weight_decay=p.weight_decay)
-            self.optimizer.set_state(self.saved)
-        x, labels = self._inputs(train), self._labels(train)
-        x_held_out, labels_held_out = self._inputs(validation), self._labels(validation)
+        self.members.begin(context.device)
+        inputs, ids = self._inputs(train), self._ids(train)
+        held_out, held_out_ids = self._inputs(validation), self._ids(validation)
         warned = False
         for epoch in range(self.epoch + 1, context.epochs + 1):
             begun = time.perf_counter()
-            train_loss = self._train_epoch(x, labels, self.optimizer, generator_for(context.seed, epoch))
-            val_loss, accuracy = self._validate(x_held_out, labels_held_out)
+            train_loss = self.members.train_epoch(inputs, ids, context.seed, epoch)
+            val_loss, accuracy = self._validate(held_out, held_out_ids)
             self.epoch, self.diverged = epoch, not math.isfinite(train_loss)
             seconds = time.perf_counter() - begun
             context.report(epoch, {"train_loss": train_loss, "val_loss": val_loss, "seconds": seconds})
@@ -200,7 +206,7 @@ class Detector(BaseDetector):
         return self._embed(self._inputs(features))[0]
 
     def state(self) -> dict[str, np.ndarray]:
-        arrays = {f"average.{name}": tensor.cpu().numpy() for name, tensor in self.average.state_dict().items()}
+        arrays = self.members.state()
         for machine, memory in self.memory.items():
             arrays |= {f"{machine}.{name}": array for name, array in memory.items()}
         own = {"classes": np.frombuffer(json.dumps(self.classes).encode(), np.uint8), "shape": np.array(self.shape)}
@@ -214,7 +220,7 @@ class Detector(BaseDetector):
         self.statistics.set_state(state)
         self.mean, self.std = state["mean"], state["std"]
         self._build()
-        self.average.load_state_dict(_under("average.", state))
+        self.members.set_state(state)
         for key, array in state.items():
             machine, _, name = key.rpartition(".")
             if machine in self.classes:
@@ -224,14 +230,10 @@ class Detector(BaseDetector):
             self.neighbours.set_state({k.removeprefix(prefix): a for k, a in state.items() if k.startswith(prefix)})
 
     def training_state(self) -> dict[str, np.ndarray]:
-        """The weights before averaging, and the optimiser's moments and step counts."""
-        weights = {f"members.{name}": tensor.cpu().numpy() for name, tensor in self.members.state_dict().items()}
-        moments = self.optimizer.state() if self.optimizer else self.saved
-        return weights | {f"optimizer.{name}": array for name, array in moments.items()}
+        return self.members.training_state()
 
     def set_training_state(self, state: dict[str, np.ndarray]) -> None:
-        self.members.load_state_dict(_under("members.", state))
-        self.saved = {key.removeprefix("optimizer."): a for key, a in state.items() if key.startswith("optimizer.")}
+        self.members.set_training_state(state)
 
     def _statistics(self) -> ClipStatistics:
         return ClipStatistics(self.hyperparameters.transform, self.hyperparameters.statistics)
@@ -239,7 +241,11 @@ class Detector(BaseDetector):
     def _prepare(self, train: Features, seed: int) -> None:
         self.feature = train.parameters
         self.classes = sorted(set(machine_names(train.clips)))
-        self._check_pseudo_classes()
+        p = self.hyperparameters
+        if needed := network_needed(p.network, p.pseudo_classes):
+            raise InputError(
+                f"pseudo_classes is {p.pseudo_classes!r}, which needs the network {needed}: set it, or auto"
+            )
         if not self.classes or (len(self.classes) == 1 and self._pseudo == "none"):
             raise InputError(
                 f"id_classifier tells machine ids apart, but there is only {' and '.join(self.classes) or 'none'}: "
@@ -247,121 +253,60 @@ class Detector(BaseDetector):
             )
         self.statistics = self._statistics()
         self.mean = self.std = np.zeros(0)
-        if not self._network.waveform:
+        if not self.hears:
             standardise = Standardiser.fit(self.statistics.fit(train)(train))
             self.mean, self.std = standardise.mean, standardise.std
         self.shape = tuple(self._inputs(train).shape[1:])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(generator_for(seed, 0).initial_seed())
-            self._build()
+        self._build(seed)
 
-    def _build(self) -> None:
-        p = self.hyperparameters
+    def _build(self, seed: int = 0) -> None:
+        from humwatch.detectors.networks.members import Members
+
         rate = self.feature.get("sample_rate", SAMPLE_RATE)
-        classes, exchange = len(self.classes) * self._variants, self._pseudo == "feature_exchange"
-        self.members = nn.ModuleList(Member(p, self.shape, rate, classes, exchange) for _ in range(p.members))
-        average = partial(running_average, p.averaging)
-        self.average = AveragedModel(self.members, multi_avg_fn=average, use_buffers=True)
-
-    @property
-    def _network(self) -> Network:
-        return NETWORKS[one_of("network", self.hyperparameters.network, NETWORKS)]
+        self.members = Members(self.hyperparameters, self.shape, rate, len(self.classes), self._pseudo, seed)
 
     @property
     def _pseudo(self) -> str:
         """The pseudo-classes in use."""
-        asked, few = self.hyperparameters.pseudo_classes, len(self.classes) < FEW_CLASSES
-        return (self._network.pseudo_classes if few else "none") if asked == "auto" else asked
+        p, few = self.hyperparameters, len(self.classes) < FEW_CLASSES
+        auto = WAVEFORM_NETWORKS.get(p.network, "none") if few else "none"
+        return auto if p.pseudo_classes == "auto" else p.pseudo_classes
 
-    @property
-    def _variants(self) -> int:
-        """Classes of each id, the clips as they are being the first."""
-        return len(VARIANTS[self._pseudo][1]) if self._pseudo in VARIANTS else 1
-
-    def _check_pseudo_classes(self) -> None:
-        p = self.hyperparameters
-        asked = one_of("pseudo_classes", p.pseudo_classes, ("auto", "none", *VARIANTS, "feature_exchange"))
-        if (asked in VARIANTS and not self._network.waveform) or (
-            asked == "feature_exchange" and p.network != "dual_branch"
-        ):
-            needed = "dual_branch" if asked == "feature_exchange" else "stgram or dual_branch"
-            raise InputError(f"pseudo_classes is {asked!r}, which needs the network {needed}: set it, or auto")
-
-    def _varied(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Each clip made one of its id's variants by chance: (batch, ...) and (batch,) -> the same shapes."""
-        if self._variants == 1:
-            return x, labels
-        change, amounts = VARIANTS[self._pseudo]
-        variant = torch.randint(len(amounts), (len(x),), generator=generator)
-        x = x.clone()
-        for i, amount in enumerate(amounts[1:], 1):
-            if (rows := variant == i).any():
-                x[rows] = change(x[rows], amount)
-        return x, labels * len(amounts) + variant
-
-    def _inputs(self, features: Features) -> Tensor:
+    def _inputs(self, features: Features) -> np.ndarray:
         """What the network hears: (clips, ...) float32."""
-        if self._network.waveform:
+        if self.hears:
             if len(set(np.diff(features.starts))) > 1:
                 raise InputError(
                     f"network {self.hyperparameters.network} needs clips of one length: set `seconds` of the waveform feature"
                 )
             # Row groups are read-only views of a file; torch wants its own memory.
-            return torch.from_numpy(np.require(features.values, requirements="W").reshape(len(features), -1))
+            shape = [-1] if len(features) else self.shape
+            return np.require(features.values, requirements="W").reshape(len(features), *shape)
         vectors = Standardiser(self.mean, self.std)(self.statistics(features))
-        return torch.from_numpy(vectors.astype(np.float32))
+        return vectors.astype(np.float32)
 
-    def _labels(self, features: Features) -> Tensor:
+    def _ids(self, features: Features) -> np.ndarray:
+        """The number of each clip's machine id among the classes, (clips,) int64."""
         number = {name: i for i, name in enumerate(self.classes)}
-        return torch.tensor([number[name] for name in machine_names(features.clips)], dtype=torch.int64)
+        return np.array([number[name] for name in machine_names(features.clips)], np.int64)
 
-    def _train_epoch(self, x: Tensor, labels: Tensor, optimizer: Optimizer, generator: torch.Generator) -> float:
-        """Mean loss per clip and member. The generator is on the CPU and the only source of chance."""
-        p = self.hyperparameters
-        self.members.train()
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
-        order = torch.randperm(len(x), generator=generator)
-        for batch in order.tensor_split(math.ceil(len(x) / p.batch_size)):  # no last batch of one: batch norm needs two
-            inputs, targets = self._varied(x[batch], labels[batch], generator)
-            inputs = inputs.to(self.device)
-            one_hot = F.one_hot(targets, len(self.classes) * self._variants).float().to(self.device)
-            loss = torch.zeros((), device=self.device)
-            for member in cast(list[Member], list(self.members)):
-                mixed, soft = mixup(inputs, one_hot, p.mixup, generator)
-                loss = loss + member.loss(mixed, soft, generator)
-            loss.backward()
-            optimizer.step()
-            self.average.update_parameters(self.members)
-            total += loss.detach() * len(batch)
-        return total.item() / len(x) / p.members
+    def _embed(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.members.embed(inputs, SCORING_WAVEFORMS if self.hears else SCORING_BATCH)
 
-    def _validate(self, x: Tensor, labels: Tensor) -> tuple[float, float]:
+    def _validate(self, inputs: np.ndarray, ids: np.ndarray) -> tuple[float, float]:
         """Mean loss and accuracy on clips as they are."""
-        if not len(x):
+        if not len(inputs):
             return math.nan, math.nan
-        _, log_probability = self._embed(x)
-        labels = labels * self._variants
-        accuracy = (log_probability.argmax(axis=1) == labels.numpy()).mean()
-        return -float(log_probability[np.arange(len(x)), labels].mean()), float(accuracy)
-
-    @torch.no_grad()
-    def _embed(self, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """The members' unit embeddings side by side, (clips, size), and their mean log probability, (clips, classes)."""
-        members = cast(list[Member], list(self.average.eval().module.children()))
-        embeddings, log_probabilities = [], []
-        for batch in x.split(SCORING_WAVEFORMS if self._network.waveform else SCORING_BATCH):
-            each = [member.network(batch.to(self.device)) for member in members]
-            logits = [member.head(e).double() for member, e in zip(members, each, strict=True)]
-            log_probabilities.append(torch.stack(logits).log_softmax(dim=2).mean(dim=0).cpu().numpy())
-            unit = torch.cat([F.normalize(e) for e in each], dim=1) / math.sqrt(len(each))
-            embeddings.append(unit.cpu().numpy())
-        return np.concatenate(embeddings), np.concatenate(log_probabilities)
+        _, log_probability = self._embed(inputs)
+        classes = ids * self.members.variants
+        accuracy = (log_probability.argmax(axis=1) == classes).mean()
+        return -float(log_probability[np.arange(len(inputs)), classes].mean()), float(accuracy)
 
     def _remember(self, train: Features, validation: Features) -> None:
         """Keep the embeddings of each machine's normal clips, and what scores its held-out ones get."""
         embeddings, log_probability = self._embed(self._inputs(train))
-        held_out = self._embed(self._inputs(validation))
         held_out_rows = dict(machines(validation.clips))
+        held_out = self._embed(self._inputs(validation)) if held_out_rows else ()
         for machine, rows in machines(train.clips):
             mean, whiten = gaussian(embeddings[rows])
             self.memory[machine] = {"embeddings": embeddings[rows], "mean": mean, "whiten": whiten}
@@ -369,12 +314,10 @@ class Detector(BaseDetector):
                 raw = self._raw(machine, *(part[held_out_rows[machine]] for part in held_out))
             else:
                 raw = self._raw(machine, embeddings[rows], log_probability[rows], themselves=True)
-            std = raw.std(axis=0)
-            self.memory[machine]["normal"] = np.stack([np.median(raw, axis=0), np.where(std > 0, std, 1)])
+            self.memory[machine]["normal"] = center_and_spread(raw)
 
     def _kinds(self, machine: str, embeddings: np.ndarray, log_probability: np.ndarray) -> np.ndarray:
-        median, std = self.memory[machine]["normal"]
-        return (self._raw(machine, embeddings, log_probability) - median) / std
+        return calibrated(self._raw(machine, embeddings, log_probability), self.memory[machine]["normal"])
 
     def _raw(
         self, machine: str, embeddings: np.ndarray, log_probability: np.ndarray, themselves: bool = False
@@ -384,45 +327,17 @@ class Detector(BaseDetector):
         distance = 1 - embeddings @ memory["embeddings"].T  # (clips, training clips)
         if themselves and len(distance) > 1:
             np.fill_diagonal(distance, np.inf)
-        raw = [
-            -log_probability[:, self.classes.index(machine) * self._variants],
+        return log_distances(
+            -log_probability[:, self.classes.index(machine) * self.members.variants],
             distance.min(axis=1),
             squared_distance(embeddings, memory["mean"], memory["whiten"]),
-        ]
-        return np.log(np.maximum(np.column_stack(raw), SMALLEST))
+        )
 
 
-class Member(nn.Module):
-    """A network and its head, and a second head for exchanged embeddings."""
-
-    def __init__(
-        self, p: Hyperparameters, shape: tuple[int, ...], sample_rate: int, classes: int, exchange: bool
-    ) -> None:
-        super().__init__()
-        self.network = NETWORKS[p.network].build(p, shape, sample_rate)
-        with torch.no_grad():
-            size = self.network.eval()(torch.zeros(1, *shape)).shape[1]
-        if one_of("head", p.head, ("arcface", "subcluster_adacos")) == "arcface":
-            self.head: nn.Module = ArcFace(size, classes, p.margin, p.scale, p.subclusters)
-        else:
-            self.head = SubclusterAdaCos(size, classes, p.subclusters, trainable=True, fixed_scale=True)
-
-        self.exchange_head = SubclusterAdaCos(size, 3 * classes, p.subclusters) if exchange else None
-
-    def loss(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Cross-entropy of inputs (batch, ...) and soft labels (batch, classes)."""
-        embedding = self.network(x)
-        loss = F.cross_entropy(self.head(embedding, labels), labels)
-        if self.exchange_head is not None:
-            exchanged, halves = feature_exchange(embedding, labels, EXCHANGED, generator)
-            loss = loss + F.cross_entropy(self.exchange_head(exchanged, halves), halves)
-        return loss
-
-
-def running_average(keep: float, averaged: Any, current: Any, steps: Tensor) -> None:
-    """The exponential average spans a tenth of the steps at first, so that it forgets how the weights began."""
-    get_ema_multi_avg_fn(min(keep, (1 + steps.item()) / (10 + steps.item())))(averaged, current, steps)
-
-
-def _under(prefix: str, state: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): torch.from_numpy(a) for key, a in state.items() if key.startswith(prefix)}
+def network_needed(network: str, pseudo_classes: str) -> str | None:
+    """The networks that could make these pseudo-classes, where this one cannot."""
+    if pseudo_classes == "feature_exchange" and network != "dual_branch":
+        return "dual_branch"
+    if pseudo_classes in ("speed", "pitch") and network not in WAVEFORM_NETWORKS:
+        return " or ".join(WAVEFORM_NETWORKS)
+    return None

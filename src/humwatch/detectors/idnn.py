@@ -4,57 +4,46 @@ Suefusa et al. 2020, "Anomalous Sound Detection Based on Interpolation Deep Neur
 neighbours do not foretell is anomalous, while noise that nothing foretells costs normal and anomalous clips the same.
 """
 
-import itertools
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-from torch.nn import functional
-
-from humwatch.detectors.reconstruction.base import ReconstructionDetector
+from humwatch.detectors.base import LEARNING_RATE, Rules
+from humwatch.detectors.reconstruction.base import (
+    BATCH_SIZE,
+    CLIP_HIGH,
+    CLIP_LOW,
+    LAYERS,
+    PATIENCE,
+    PRECISION,
+    RECIPE,
+    TRANSFORM,
+    WINDOW,
+    ReconstructionDetector,
+)
 from humwatch.errors import InputError
+from humwatch.parameters import parameter
+
+if TYPE_CHECKING:
+    from humwatch.detectors.networks.idnn import Interpolation
+
+ODD: Rules = {"minimum": 3, "not": {"multipleOf": 2}, "says": "an odd number"}
 
 
 @dataclass
 class Hyperparameters:
-    """window: frames, an odd number; its middle one is predicted. hidden: layer sizes.
+    """As of the VAE."""
 
-    transform, clip_low, clip_high, recipe, precision, patience: as of the VAE.
-    """
-
-    learning_rate: float = 0.001
-    batch_size: int = 512
-    window: int = 5
-    hidden: list[int] = field(default_factory=lambda: [64, 32, 16, 32, 64])
-    transform: str = "decibel"
-    clip_low: float = -90.0
-    clip_high: float = 24.0
-    recipe: str = "fast"
-    precision: str = "auto"
-    patience: int = 0
-
-
-class Interpolation(nn.Module):
-    """(window - 1) * bins - hidden - bins, with ReLU between."""
-
-    def __init__(self, window: int, bins: int, hidden: list[int]) -> None:
-        super().__init__()
-        self.standardise: nn.Module = nn.Identity()
-        before = window // 2 * bins
-        self.middle = slice(before, before + bins)
-        layers: list[nn.Module] = []
-        for a, b in itertools.pairwise([(window - 1) * bins, *hidden]):
-            layers += [nn.Linear(a, b), nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(*layers, nn.Linear(hidden[-1], bins))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x: (batch, window * bins), of which the middle frame is not looked at. Returns (batch, bins)."""
-        return self.layers(self.around(x))
-
-    def around(self, x: torch.Tensor) -> torch.Tensor:
-        """All frames but the middle one, standardised: (batch, (window - 1) * bins)."""
-        x = self.standardise(x)
-        return torch.cat([x[:, : self.middle.start], x[:, self.middle.stop :]], dim=1)
+    learning_rate: float = parameter(**LEARNING_RATE)
+    batch_size: int = parameter(**BATCH_SIZE)
+    window: int = parameter(**WINDOW | ODD | {"description": "Frames per window; the middle one is predicted."})
+    hidden: list[int] = parameter([64, 32, 16, 32, 64], "Sizes of the hidden layers.", **LAYERS)
+    transform: str = parameter(**TRANSFORM)
+    clip_low: float = parameter(**CLIP_LOW)
+    clip_high: float = parameter(**CLIP_HIGH)
+    recipe: str = parameter(**RECIPE)
+    precision: str = parameter(**PRECISION)
+    patience: int = parameter(**PATIENCE)
 
 
 class Detector(ReconstructionDetector):
@@ -63,18 +52,14 @@ class Detector(ReconstructionDetector):
     Hyperparameters = Hyperparameters
     fast_hop = 1  # a window's error is that of its middle frame alone
 
-    def build(self, bins: int) -> Interpolation:
+    @classmethod
+    def layers(cls, parameters: Mapping[str, Any], bins: int) -> list[int]:
+        return [(parameters["window"] - 1) * bins, *parameters["hidden"], bins]
+
+    def build(self, bins: int) -> "Interpolation":
+        from humwatch.detectors.networks.idnn import Interpolation
+
         hp = self.hyperparameters
         if hp.window % 2 == 0 or hp.window < 3:
             raise InputError(f"config: window is {hp.window}, idnn needs an odd number of frames, 3 or more")
         return Interpolation(hp.window, bins, hp.hidden)
-
-    def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        return functional.mse_loss(self.forward(inputs).float(), targets[:, self.network.middle], reduction="sum")
-
-    def code(self, windows: torch.Tensor) -> torch.Tensor:
-        hidden = self.hyperparameters.hidden
-        return self.network.layers[: 2 * (hidden.index(min(hidden)) + 1)](self.network.around(windows))
-
-    def errors(self, windows: torch.Tensor) -> torch.Tensor:
-        return (self.network(windows) - windows[:, self.network.middle]).square().mean(dim=1)

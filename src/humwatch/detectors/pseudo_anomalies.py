@@ -1,13 +1,16 @@
 """Normal clips made strange, since nobody has anomalies beforehand: what criteria without labels are computed on."""
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
+from humwatch.detectors.machines import machine_names, type_of
 from humwatch.features.store import Features
 
 PSEUDO_COPIES = 3
+SHARES = (1.0, 0.3, 0.1, 0.03, 0.01)  # of a clip
 
 
 def cut_paste(features: Features, copies: int = PSEUDO_COPIES) -> Features:
@@ -38,3 +41,36 @@ def cut_paste(features: Features, copies: int = PSEUDO_COPIES) -> Features:
         clip[target[0] : target[0] + tall, target[1] : target[1] + wide] = patch
     clips = pd.concat([features.clips] * copies, ignore_index=True)
     return Features(values, starts, clips, features.parameters)
+
+
+def stand_ins(normal: Features, seed: int, few: int) -> Iterator[Features]:
+    """Normal clips made strange: in each, a stretch of frames comes from a clip of a sibling (another id of its type).
+
+    With every share of SHARES once, from the whole clip to a hundredth of it: a sibling's whole clip is often told from
+    the machine's own by any score, and then shows none to be better. Frames that are few (up to `few`) do not follow in
+    time, and a stretch of them is no sound: there the clip is replaced whole. Without a sibling, any other machine will
+    do; with one machine there are no stand-ins. That scores which are good at this are good at anomalies is an
+    assumption; it stands in for the knowledge of anomalies that nobody has beforehand.
+    """
+    names = machine_names(normal.clips)
+    partners = {name: _partners(names, name) for name in set(names)}
+    if len(partners) < 2:
+        return
+    draw = np.random.default_rng(seed)
+    whole = SHARES[:1] * len(SHARES)  # as many draws, to be as sure
+    for share in SHARES if np.diff(normal.starts).max() > few else whole:
+        made = Features(normal.values.copy(), normal.starts, normal.clips, normal.parameters)
+        for i, name in enumerate(names):
+            clip, other = made.clip(i), normal.clip(draw.choice(partners[name]))
+            length = min(len(clip), len(other))
+            width = max(round(share * length), 1)
+            first = draw.integers(length - width + 1)
+            clip[first : first + width] = other[first : first + width]
+        yield made
+
+
+def _partners(names: np.ndarray, name: str) -> np.ndarray:
+    """Rows of the clips of the other machines of its type, else of all others."""
+    others = names != name
+    siblings = others & np.array([type_of(other) == type_of(name) for other in names])
+    return np.flatnonzero(siblings if siblings.any() else others)

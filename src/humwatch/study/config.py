@@ -1,11 +1,9 @@
-"""Read a configuration, check it against the schema and itself, in plain sentences, and fill in the defaults."""
+"""Check a configuration against the schema and itself, in plain sentences, and fill in the defaults."""
 
 import copy
 import difflib
-import json
 import math
 import re
-import reprlib
 import sys
 import textwrap
 from collections import deque
@@ -17,50 +15,23 @@ from typing import Any
 import jsonschema
 import yaml
 
-from humwatch import detectors
 from humwatch.datasets import source as sources
-from humwatch.errors import InputError
+from humwatch.detectors import base
+from humwatch.errors import InputError, shown
 from humwatch.features.base import make
 from humwatch.slugs import PERIODIC
 from humwatch.study import costs as sizes
+from humwatch.study.reading import DEEPEST, LOADER, MOST_PROBLEMS, MOST_VALUES, read_file, refuse, shortened
 
 Schema = dict[str, Any]
 
 SCHEMA = Path(__file__).with_name("config.schema.yaml")
 SCHEMA_NAME = "src/humwatch/study/config.schema.yaml"  # as a developer knows it
-LARGEST_FILE = 1_000_000  # bytes
-MOST_VALUES = 100_000  # in one configuration
-DEEPEST = 20  # mappings and lists in each other
-MOST_PROBLEMS = 20  # that are said at once
 MOST_GB = 64  # of memory for one job
 
-# libyaml is ten times as fast, where PyYAML was built with it.
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-PLAIN_TAGS = {None, *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float"))}
-MERGE, NULL = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:null"
 UNREADABLE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 )  # control characters, halves of surrogate pairs
-
-
-def read(paths: Iterable[str | Path]) -> dict[str, Any]:
-    """A configuration in one or several YAML or JSON files, merged as `snakemake --configfile A B` merges them.
-
-    Later files override earlier ones, mappings in each other are merged. Raises InputError, with a sentence that names file
-    and line, for a file that cannot be read, for bad YAML, and for what YAML allows and nobody means: keys given twice,
-    several documents, tags, aliases that blow up.
-    """
-    config: dict[str, Any] = {}
-    for path in paths:
-        _merge(config, _read_file(Path(path)))
-    return config
-
-
-def check_files(paths: Iterable[str | Path]) -> None:
-    """Raise InputError where `read` would. Pipes are left out: they have been read, once and for all."""
-    for path in map(Path, paths):
-        if path.is_file() or path.is_dir() or not path.exists():
-            _read_file(path)
 
 
 def read_schema() -> Schema:
@@ -68,7 +39,7 @@ def read_schema() -> Schema:
     try:
         return yaml.load(SCHEMA.read_text(encoding="utf-8"), LOADER)
     except (yaml.YAMLError, UnicodeDecodeError):
-        return _read_file(SCHEMA)  # which says where and what
+        return read_file(SCHEMA)  # which says where and what
 
 
 def validate(config: dict[str, Any], schema: Schema) -> dict[str, Any]:
@@ -76,7 +47,7 @@ def validate(config: dict[str, Any], schema: Schema) -> dict[str, Any]:
 
     schema: `read_schema()`. Raises one InputError with a sentence per faulty key: its name, what was got, what is allowed.
     """
-    _refuse(_strange_values(config))
+    refuse(_strange_values(config))
     config = copy.deepcopy(config)
     for grid in _grids(config):
         grid.update({key: value if isinstance(value, list) else [value] for key, value in grid.items()})
@@ -89,11 +60,11 @@ def validate(config: dict[str, Any], schema: Schema) -> dict[str, Any]:
             f"{SCHEMA_NAME}: {error.type!r} is no type, of {shown(error.schema)}: use integer, number, string, boolean or array"
         ) from None
     errors.sort(key=lambda error: list(map(str, error.absolute_path)))
-    _refuse(sentence for error in errors for sentence in _sentences(error))
+    refuse(sentence for error in errors for sentence in _sentences(error))
     config = _with_whole_numbers(config, full)
-    _refuse(_unused_keys(config["dataset"], full["properties"]["dataset"]["properties"]))
+    refuse(_unused_keys(config["dataset"], full["properties"]["dataset"]["properties"]))
     _fill_defaults(config, full)
-    _refuse([*_clashing_names(config), *_feature_problems(config)])
+    refuse([*_clashing_names(config), *_feature_problems(config)])
     return config
 
 
@@ -103,12 +74,6 @@ def trial_parameters(schema: Schema, detector: str) -> dict[str, Schema]:
     if detector not in entries:
         raise InputError(f"config: trial.detector is {shown(detector)}, it must be one of {', '.join(sorted(entries))}")
     return schema["properties"]["trial"]["properties"] | (entries[detector] or {})
-
-
-def detector_file(name: str) -> Path | None:
-    """The file of a detector, None where there is none."""
-    files = (path for folder in detectors.__path__ for path in Path(folder).glob("*.py") if path.stem == name)
-    return next(files, None)
 
 
 def fits(value: Any, schema: Schema) -> bool:
@@ -121,177 +86,12 @@ def described(schema: Schema) -> str:
     return " and ".join(_allowed(schema))
 
 
-def shown(value: Any) -> str:
-    """A value as Python writes it, a long one in part."""
-    return _SHORT.repr(value)
-
-
 def known_clips(dataset: Mapping[str, Any]) -> tuple[int | None, float | None]:
     """Sample rate in Hz and seconds of the clips, where a validated `dataset` section tells; else None."""
     return sources.of(dataset).known_clips()
 
 
-# Reading
-
-
-def _merge(config: dict[str, Any], other: Mapping[str, Any]) -> None:
-    for key, value in other.items():
-        if isinstance(value, dict):
-            if not isinstance(config.get(key), dict):
-                config[key] = {}
-            _merge(config[key], value)
-        else:
-            config[key] = value
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    text = _text(path)
-    try:  # as Snakemake does: of JSON, 1e-3 is a number
-        found = json.loads(text)
-        text = text.replace("\t", " ")  # which YAML does not take for space
-        as_json = True
-    except (ValueError, RecursionError):
-        as_json = False
-    try:
-        _check_events(path, text)
-        loader = LOADER(text)
-        node = loader.get_single_node()
-        if node is None or node.tag == NULL:
-            raise InputError(f"{path} is empty: write a configuration into it, see config/README.md")
-        if not isinstance(node, yaml.MappingNode):
-            kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
-            raise InputError(f"{path} holds {kind}, it must be a mapping (dataset: ...): see config/README.md")
-        twice: list[str] = []
-        _check_node(node, loader, path, (), {}, twice)
-        _refuse(twice)
-        return found if as_json else loader.construct_document(node)
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise InputError(
-            f"{path}, line {line}: the character U+{ord(text[error.position]):04X} is not allowed in YAML: remove it"
-        ) from None
-    except yaml.MarkedYAMLError as error:
-        raise InputError(_syntax_sentence(path, text, error)) from None
-
-
-def _text(path: Path) -> str:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-    except FileNotFoundError:
-        raise InputError(f"{path} is not there: correct --configfile") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder, no configuration: name a file in it") from None
-    except (OSError, ValueError) as error:  # a ValueError for a name that no file can have
-        raise InputError(f"{path} cannot be read ({getattr(error, 'strerror', error)}): correct --configfile") from None
-    if len(data) > LARGEST_FILE:
-        raise InputError(f"{path} has more than {LARGEST_FILE // 1_000_000} MB: that is no configuration")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(f"{path} is in UTF-16: save it as UTF-8")
-    if (position := data.find(b"\0")) >= 0:
-        line = data.count(b"\n", 0, position) + 1
-        raise InputError(f"{path}, line {line}: there is a NUL byte, so that this is no UTF-8 text: save it as UTF-8")
-    try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}, line {line}: the byte 0x{data[error.start]:02x} is not UTF-8 (Latin-1?): save the file as UTF-8"
-        ) from None
-
-
-def _check_events(path: Path, text: str) -> None:
-    """Refuse, before anything is built, what would be built without end, and what Snakemake and we read differently."""
-    depth = documents = 0
-    event: Any
-    for event in yaml.parse(text, LOADER):
-        where = f"{path}, line {event.start_mark.line + 1}"
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        documents += isinstance(event, yaml.DocumentStartEvent)
-        if depth > DEEPEST:
-            raise InputError(f"{where}: there are more than {DEEPEST} lists or mappings in each other: flatten them")
-        if documents > 1:
-            raise InputError(
-                f"{where}: a second document begins (---): a file holds one configuration, remove the line"
-            )
-        if getattr(event, "tag", None) not in PLAIN_TAGS:
-            raise InputError(f"{where}: the tag {shown(event.tag)} is not allowed: remove it")
-
-
-def _check_node(
-    node: yaml.Node, loader: Any, path: Path, keys: tuple[str, ...], counted: dict[int, int], twice: list[str]
-) -> int:
-    """Number of values, those of aliases counted wherever they stand. twice: gets a sentence for each key that is."""
-    if id(node) in counted:
-        return counted[id(node)]
-    line = node.start_mark.line + 1
-    if len(keys) > DEEPEST:
-        raise InputError(
-            f"{path}, line {line}: there are more than {DEEPEST} lists or mappings in each other, by aliases"
-        )
-    count = 1
-    if isinstance(node, yaml.ScalarNode):
-        _scalar(node, loader, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, item in enumerate(node.value):
-            count += _check_node(item, loader, path, (*keys, str(i)), counted, twice)
-    else:
-        lines: dict[Any, int] = {}
-        for key_node, value in node.value:
-            here = key_node.start_mark.line + 1
-            if isinstance(key_node, yaml.ScalarNode):
-                key = _scalar(key_node, loader, path)
-                if key in lines:
-                    name = ".".join(map(_shortened, (*keys, str(key))))
-                    twice.append(f"{path}, lines {lines[key]} and {here}: {name} is given twice: remove one of them")
-                lines[key] = here
-            count += _check_node(value, loader, path, (*keys, str(key_node.value)), counted, twice)
-    if count > MOST_VALUES:
-        raise InputError(
-            f"{path}, line {line}: there are more than {MOST_VALUES} values, those of aliases counted: write less"
-        )
-    counted[id(node)] = count
-    return count
-
-
-def _scalar(node: yaml.ScalarNode, loader: Any, path: Path) -> Any:
-    if node.tag == MERGE:
-        return node.value
-    try:
-        return loader.construct_object(node)
-    except ValueError as error:  # a date that is none, a number of thousands of digits
-        reason = _shortened(str(error).split(";")[0])
-        raise InputError(
-            f"{path}, line {node.start_mark.line + 1}: {shown(node.value)} cannot be read ({reason}): correct it, or put it in "
-            "quotes if it is text"
-        ) from None
-
-
-def _syntax_sentence(path: Path, text: str, error: yaml.MarkedYAMLError) -> str:
-    try:
-        deque(yaml.parse(text, yaml.SafeLoader), 0)
-    except yaml.MarkedYAMLError as same:  # libyaml's words and places are worse
-        error = same
-    mark = error.problem_mark or error.context_mark
-    if mark is None:
-        return f"{path} is no YAML ({error.problem}): correct it"
-    lines = text.split("\n")
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    what = error.problem or error.context or "is no YAML"
-    advice = "indent with spaces, not with tabs" if re.match(r" *\t", line) else "correct it"
-    found = f" in {shown(line.strip())}" if line.strip() else ""
-    return f"{path}, line {mark.line + 1}, column {mark.column + 1}: {_shortened(what)}{found}: {advice}"
-
-
 # Checking
-
-
-def _refuse(problems: Iterable[str]) -> None:
-    found = [*islice(dict.fromkeys(problems), MOST_PROBLEMS + 1)]
-    if len(found) > MOST_PROBLEMS:
-        found[-1] = f"config: there are more problems than these {MOST_PROBLEMS}: correct them first"
-    if found:
-        raise InputError("\n".join(found))
 
 
 def _fullmatch(validator: Any, pattern: str, instance: Any, schema: Schema) -> Iterator[Any]:
@@ -408,8 +208,8 @@ def _place_feature_parameters(full: Schema, given: Any) -> None:
     """Give the schema of each named feature the parameters of that feature's own source, and no others."""
     features = full["properties"]["features"]
     sources = {name: _parameters_of(f"features.{name}", part) for name, part in full["$defs"]["features"].items()}
-    base = features["additionalProperties"]["properties"]
-    base["source"]["enum"] = list(sources)
+    common = features["additionalProperties"]["properties"]
+    common["source"]["enum"] = list(sources)
     owners: dict[str, list[str]] = {}
     for source, parameters in sources.items():
         for name in parameters:
@@ -417,13 +217,13 @@ def _place_feature_parameters(full: Schema, given: Any) -> None:
     features["properties"] = {
         name: {
             "type": "object",
-            "properties": base | sources[source],
+            "properties": common | sources[source],
             "additionalProperties": False,
             "sources_with": owners,  # for the sentence
         }
         for name, feature in (given if isinstance(given, dict) else features["default"]).items()
         if isinstance(feature, dict)
-        and (source := feature.get("source", base["source"]["default"])) in base["source"]["enum"]
+        and (source := feature.get("source", common["source"]["default"])) in common["source"]["enum"]
     }
 
 
@@ -524,24 +324,8 @@ def _feature_problems(config: Mapping[str, Any]) -> Iterator[str]:
 # Sentences
 
 
-class _Short(reprlib.Repr):
-    def repr_int(self, x: int, level: int) -> str:
-        # Python writes no number of thousands of digits.
-        return repr(x) if abs(x) < 10**20 else f"{'-' if x < 0 else ''}10^{math.log10(abs(x)):.0f} or so"
-
-
-_SHORT = _Short()
-_SHORT.maxstring = _SHORT.maxother = 60
-_SHORT.maxlist = _SHORT.maxdict = 4
-_SHORT.maxlevel = 3
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:40]}...{text[-15:]}"
-
-
 def _key(path: Iterable[Any]) -> str:
-    return ".".join(_shortened(str(part)) for part in path) or "the configuration"
+    return ".".join(shortened(str(part)) for part in path) or "the configuration"
 
 
 def _sentences(error: Any) -> Iterator[str]:
@@ -555,7 +339,7 @@ def _sentences(error: Any) -> Iterator[str]:
             yield (
                 f"config: {prefix}{name} is for source {' or '.join(sources[name])} only: remove it or set the source"
                 if name in sources
-                else f"config: {prefix}{_shortened(name)} is unknown{_meant(name, allowed)}, allowed here: {listed}"
+                else f"config: {prefix}{shortened(name)} is unknown{_meant(name, allowed)}, allowed here: {listed}"
             )
     elif error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]
@@ -604,10 +388,8 @@ def _hint(error: Any) -> str:
     ):
         return " (each value of a sweep is a list of its own: [[400, 400], [100]])"
     name = next((str(part) for part in reversed(error.absolute_path) if not isinstance(part, int)), "")
-    if name == "detector" and isinstance(value, str) and value.isidentifier():
-        file = detector_file(value)
-        if file and "class Detector" in file.read_text(encoding="utf-8"):
-            return f" (of detectors/{value}.py the schema knows nothing: add `{value}: {{}}` to $defs.detectors in {SCHEMA_NAME})"
+    if name == "detector" and value in base.names():
+        return f" (of detectors/{value}.py the schema knows nothing yet: run `make schema`)"
     return ""
 
 

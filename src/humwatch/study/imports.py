@@ -11,7 +11,8 @@ from humwatch.errors import InputError
 def imported_files(roots: Iterable[str | Path], source: Path) -> list[str]:
     """`roots`, then every file below `source` that they import, directly or not, sorted.
 
-    Only import statements count: a module that is imported by a computed name must be among the roots.
+    Only import statements count, but those under `if TYPE_CHECKING`, which never run: a module that is imported by a computed
+    name must be among the roots.
     """
     found: set[Path] = set()
     first = [Path(root) for root in roots]
@@ -31,7 +32,11 @@ def _imported_names(path: Path) -> list[str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, ValueError) as error:  # of NUL bytes, and of what is not UTF-8
         raise InputError(f"{path} is no Python ({error}): correct it") from None
-    for node in ast.walk(tree):
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+            waiting.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.Import):
             names.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -16,10 +16,11 @@ from typing import Any
 
 import pandas as pd
 
+from humwatch.detectors.base import detector_class
 from humwatch.errors import InputError
 from humwatch.features.base import feature_class
 from humwatch.features.store import MAPPED_ABOVE
-from humwatch.study.costs import frame_shape, network_weights
+from humwatch.study.costs import frame_shape
 from humwatch.study.study import Study
 from humwatch.study.trials import Trial
 
@@ -55,10 +56,11 @@ class Training:
 
     def seconds(self, gpu: bool) -> float:
         """Without the process's start."""
-        if (weights := network_weights(self.parameters, self.bins)) is None:
+        detector = detector_class(self.parameters["detector"])
+        if (weights := detector.weights(self.parameters, self.bins)) is None:
             epochs = self.epochs / 100  # of a small network over vectors, if of any
             return self.windows * STATISTICS_SECONDS * (1 + epochs)
-        windows = self.windows / (self.parameters["window"] if self.parameters["recipe"] == "fast" else 1)
+        windows = self.windows / detector.hops(self.parameters)[0]
         steps = windows / self.parameters["batch_size"]
         held_out = 0.1 * self.windows * (WINDOW_SECONDS + 2 * weights / FLOPS)
         if gpu:
@@ -70,12 +72,10 @@ class Training:
 
 def scoring_seconds(parameters: Mapping[str, Any], windows: float, bins: int) -> float:
     """Of that many windows on one CPU core, without the process's start."""
-    weights = network_weights(parameters, bins)
-    if weights is None:
+    detector = detector_class(parameters["detector"])
+    if (weights := detector.weights(parameters, bins)) is None:
         return windows * STATISTICS_SECONDS
-    # Every other window: ReconstructionDetector.hop, whose module would bring torch with it.
-    other = parameters["recipe"] == "fast" and parameters["window"] > 3 and parameters["detector"] != "idnn"
-    return windows / (1 + other) * (WINDOW_SECONDS + 2 * weights / FLOPS)
+    return windows / detector.hops(parameters)[1] * (WINDOW_SECONDS + 2 * weights / FLOPS)
 
 
 def bins_of(study: Study, trial: str) -> int:
@@ -135,7 +135,7 @@ class Plan:
 
     def __init__(self, study: Study) -> None:
         self.study, self.config = study, study.config
-        self.trials = [t for t in study.trials if "feature" in t.parameters]  # ensembles train nothing
+        self.trials = [t for t in study.trials if not t.members]  # ensembles train nothing
         self.chains = [chain for name in dict.fromkeys(t.name for t in self.trials) for chain in self._chains(name)]
 
     def table(self) -> pd.DataFrame:

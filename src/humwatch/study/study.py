@@ -21,7 +21,7 @@ SCOPES = ("machine_type", "machine_id", "all")
 class Study:
     """All that a validated configuration asks for. Raises InputError where its data or trials cannot be.
 
-    sweeps: name -> trials. ensembles: name as a trial -> members. trials: all of them. models: name -> the first trial of that
+    sweeps: name -> trials. trials: all of them. models: name -> the first trial of that
     name, whose others differ in epochs or score. milestones: name -> epochs at which its models are read. poolings: (name,
     epochs) -> scores that trials read of it. source: of the data. machines: (machine type, split) -> machine ids.
     recordings: the same -> clips, of data that are there. clips: (machine type, split, machine id) -> their number.
@@ -31,7 +31,7 @@ class Study:
 
     def __init__(self, config: Mapping[str, Any], schema: Schema) -> None:
         self.config, self.dataset = config, config["dataset"]
-        self.sweeps, self.ensembles = trials.sweeps(config, schema), trials.ensembles(config, schema)
+        self.sweeps = trials.sweeps(config, schema)
         self.source = sources.of(self.dataset)
         self.folder = self.source.folder()
         self.recordings = {} if self.source.is_made else self.source.recordings(self.folder)
@@ -114,7 +114,7 @@ class Study:
         """The members of an ensemble, and the models of each that hear a machine type."""
         return [
             (t, [s for s in self.tested_scopes[t.parameters["scope"]] if s.hears(machine_type)])
-            for t in self.ensembles[ensemble]
+            for t in self.models[ensemble].members
         ]
 
     def clips_of(self, scope: Scope, split: str) -> int:

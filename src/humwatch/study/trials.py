@@ -2,55 +2,38 @@
 
 import functools
 import hashlib
-import importlib
+import importlib.util
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from humwatch.errors import InputError
+from humwatch.detectors.base import detector_class
+from humwatch.errors import InputError, shown
 from humwatch.features.base import make
 from humwatch.study import costs as sizes
-from humwatch.study.config import (
-    MOST_GB,
-    SCHEMA_NAME,
-    Schema,
-    described,
-    detector_file,
-    fits,
-    known_clips,
-    shown,
-    trial_parameters,
-)
+from humwatch.study.config import MOST_GB, SCHEMA_NAME, Schema, described, fits, known_clips, trial_parameters
 
 # Chosen after training: they name no model. `epochs` is a milestone of a model, `score` a column of its scores.
 NOT_IN_NAME = ("detector", "epochs", "score")
 NOT_HYPERPARAMETERS = (*NOT_IN_NAME, "feature", "scope", "augmentation", "seed")
 # What a trial may be whatever its other parameters are.
 INDEPENDENT = {"seed", "epochs", "learning_rate", "kl_weight", "patience", "recipe", "precision", "weight_decay"}
-SIZES = (
-    "hidden",
-    "latent",
-    "bottleneck",
-    "embedding",
-    "subclusters",
-    "members",
-    "components",
-    "r",
-    "window",
-    "batch_size",
-)
 LONGEST_NAME = 160
 MOST_TRIALS = 20_000
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One line of a sweep. name: the model's folder; parameters: all of them, with their defaults."""
+    """One line of a sweep. name: the model's folder; parameters: all of them, with their defaults.
+
+    members: the trials that an ensemble combines; other trials have none.
+    """
 
     name: str
     parameters: Mapping[str, Any]
+    members: tuple["Trial", ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -83,28 +66,24 @@ def sweeps(config: Mapping[str, Any], schema: Schema) -> dict[str, list[Trial]]:
         name: unique(_expand(where, grids[where], config, schema)) for name, where in zip(named, grids, strict=True)
     }
     if combined := ensembles(config, schema):
-        members = [member for listed in combined.values() for member in listed]
-        found["ensembles"] = unique([*(_ensemble(name) for name in combined), *members])
+        found["ensembles"] = unique([*combined, *(member for ensemble in combined for member in ensemble.members)])
     return found
 
 
-def ensembles(config: Mapping[str, Any], schema: Schema) -> dict[str, list[Trial]]:
-    """The members of every ensemble, by the ensemble's name as a trial."""
-    return {
-        f"ensemble-{name}": unique(
-            trial for where, grid in _members(name, config) for trial in _expand(where, grid, config, schema)
-        )
-        for name in config["ensembles"]
-    }
+def ensembles(config: Mapping[str, Any], schema: Schema) -> list[Trial]:
+    """Every ensemble as a trial."""
+    parameters = {"scope": "machine_type", "seed": 0, "score": "score"}
+    found = []
+    for name in config["ensembles"]:
+        expanded = (_expand(where, grid, config, schema) for where, grid in _members(name, config))
+        members = unique(itertools.chain.from_iterable(expanded))
+        found.append(Trial(f"ensemble-{name}", {"detector": f"ensemble-{name}", **parameters}, tuple(members)))
+    return found
 
 
 def unique(trials: Iterable[Trial]) -> list[Trial]:
     """The trials without repetitions, in order."""
     return list({trial.key: trial for trial in trials}.values())
-
-
-def _ensemble(name: str) -> Trial:
-    return Trial(name, {"detector": name, "scope": "machine_type", "seed": 0, "score": "score"})
 
 
 def _members(name: str, config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, list[Any]]]]:
@@ -141,15 +120,12 @@ def _detectors(grid: Mapping[str, list[Any]], config: Mapping[str, Any]) -> list
 def _parameters(detector: str, schema: Schema) -> dict[str, Schema]:
     """As `trial_parameters`, with a score where the detector's entry in the schema states none."""
     parameters = trial_parameters(schema, detector)
-    if not detector_file(detector):
+    if not importlib.util.find_spec(f"humwatch.detectors.{detector}"):
         raise InputError(
-            f"config: {SCHEMA_NAME} names a detector {detector}, but there is no src/humwatch/detectors/{detector}.py: write it"
+            f"config: {SCHEMA_NAME} names a detector {detector}, but there is no src/humwatch/detectors/{detector}.py: write it, "
+            "or run `make schema`"
         )
-    if "default" not in parameters.get("score", {}):
-        # By name: tables do not depend on the code of detectors.
-        of = importlib.import_module("humwatch.detectors.base").detector_class(detector)
-        parameters["score"] = parameters.get("score", {}) | {"default": getattr(of, "default_score", "score")}
-    return parameters
+    return parameters | {"score": {"default": detector_class(detector).default_score} | parameters.get("score", {})}
 
 
 def _expand(where: str, grid: dict[str, list[Any]], config: Mapping[str, Any], schema: Schema) -> list[Trial]:
@@ -207,50 +183,19 @@ def _problems(
     p: Mapping[str, Any], known: Mapping[str, Schema], config: Mapping[str, Any], origin: Callable[[str], str]
 ) -> Iterator[str]:
     """Parameters that are allowed, but not together. origin: a parameter's key in the configuration."""
-    detector, feature = p["detector"], make(config["features"][p["feature"]])
-    transform, network = p.get("transform"), p.get("network")
-    if transform == "decibel" and p["clip_low"] >= p["clip_high"]:
-        yield f"{origin('clip_low')} is {p['clip_low']:g}, it must be below clip_high, {p['clip_high']:g}: correct it"
-    if transform == "log" and feature.is_negative:
-        yield (
-            f"{origin('transform')} is log, for energies, but the feature {p['feature']} (source {feature.name}) has negative "
-            "values: set another transform or feature"
-        )
-    if detector == "id_classifier":
-        hears = network in sizes.WAVEFORM_NETWORKS
-        if hears and not feature.is_waveform:
-            yield (
-                f"{origin('network')} is {network}, which hears the recording itself: set feature to one of source waveform, "
-                f"{p['feature']} is of source {feature.name}"
-            )
-        pseudo = p["pseudo_classes"]
-        if (pseudo in ("speed", "pitch") and not hears) or (pseudo == "feature_exchange" and network != "dual_branch"):
-            needed = "dual_branch" if pseudo == "feature_exchange" else "stgram or dual_branch"
-            yield f"{origin('pseudo_classes')} is {pseudo}, which needs the network {needed}, not {network}: set it, or auto"
-        if p["scope"] == "machine_id" and (pseudo == "none" or not hears):
-            yield (
-                f"{origin('scope')} is machine_id, but id_classifier tells machine ids apart: set scope to machine_type or all, "
-                "hear the waveform with pseudo_classes, or use another detector"
-            )
-    if detector == "gmm":
-        names = [f"r_{r:.2f}" for r in p["r"]]
-        if len({*names}) < len(names):
-            yield f"{origin('r')} is {shown(p['r'])}, of which several are the same to two decimals: remove all but one"
-        if p["score"] not in ("score", *names):
-            yield (
-                f"{origin('score')} is {p['score']}, which r does not make: it must be one of score, {', '.join(names[:20])}, "
-                "or add to r"
-            )
-    if not feature.from_recordings:  # its sizes are not known beforehand
-        return
+    detector, feature = detector_class(p["detector"]), make(config["features"][p["feature"]])
     rate, seconds = known_clips(config["dataset"]) if "dataset" in config else (None, None)
-    frames, bins = feature.shape(rate or sizes.SAMPLE_RATE, seconds or 1)
-    if feature.has_known_frames(rate, seconds):
-        if p.get("window", 0) > frames:
-            yield f"{origin('window')} is {p['window']}, longer than the {frames} frames of a clip ({p['feature']}): lower it"
-        widths = {"time_width": (frames, "frames"), "frequency_width": (bins, "bins")}
-    else:
-        widths = {"frequency_width": (bins, "bins")}
+    known_frames = feature.from_recordings and feature.has_known_frames(rate, seconds)
+    frames = bins = 0
+    if feature.from_recordings:  # of others, sizes are not known beforehand
+        frames, bins = feature.shape(rate or sizes.SAMPLE_RATE, seconds or 1)
+    for key, problem in detector.problems(p, feature, frames if known_frames else None):
+        yield f"{origin(key)} {problem}"
+    if not feature.from_recordings:
+        return
+    widths = {"frequency_width": (bins, "bins")}
+    if known_frames:
+        widths = {"time_width": (frames, "frames")} | widths
     masks = config["augmentations"].get(p["augmentation"], {})
     for name, (size, what) in widths.items():
         if masks.get(name, 0) > size:
@@ -258,10 +203,17 @@ def _problems(
                 f"augmentations.{p['augmentation']}.{name} is {masks[name]}, a clip has only {size} {what} ({p['feature']}): "
                 "lower it"
             )
-    if (gigabytes := sizes.trial_bytes(p, frames, bins) / 1e9) > MOST_GB:
-        large = [f"{origin(key)} {shown(p[key])}" for key in SIZES if key in p and p[key] != known[key].get("default")]
+    needed = detector.training_bytes(p, frames, bins)
+    if needed / 1e9 > MOST_GB:
+        large = [
+            f"{origin(key)} {shown(value)}"
+            for key, value in p.items()
+            if isinstance(value, int | float | list)
+            and "default" in known[key]
+            and detector.training_bytes({**p, key: known[key]["default"]}, frames, bins) < needed
+        ]
         yield (
-            f"a trial of {detector} needs about {gigabytes:,.0f} GB of memory, at most {MOST_GB} are allowed: lower "
+            f"a trial of {p['detector']} needs about {needed / 1e9:,.0f} GB of memory, at most {MOST_GB} are allowed: lower "
             f"{' or '.join([*large[:4], 'the size of features.' + p['feature']])}"
         )
 

@@ -44,9 +44,9 @@ class Finished:
         make = {"all": lambda m: Scope(), "machine_type": lambda m: Scope(m[0]), "machine_id": lambda m: Scope(*m)}
         return list(dict.fromkeys(make[trial.parameters["scope"]](machine) for machine in known))
 
-    def members(self, trial: Trial) -> list[Trial]:
+    def members(self, trial: Trial) -> Sequence[Trial]:
         """Of an ensemble; else the trial itself."""
-        return self.study.ensembles.get(trial.name, [trial])
+        return trial.members or (trial,)
 
     def folder(self, trial: Trial, scope: Scope) -> Path:
         """Of a model."""
@@ -112,7 +112,7 @@ def assemble(finished: Finished, trial: Trial, heard: Scope, out: Path) -> None:
     members = finished.members(trial)
     arrays: dict[str, np.ndarray] = {}
     described = [
-        _member(finished, member, known, f"members.{i}.", arrays, standardised=trial.name in finished.study.ensembles)
+        _member(finished, member, known, f"members.{i}.", arrays, standardised=bool(trial.members))
         for i, member in enumerate(members)
     ]
     calibration = _calibration(finished, trial, known, arrays)

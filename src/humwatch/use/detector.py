@@ -27,8 +27,8 @@ class Decision:
 
     file: as it was given. start_s: where the window begins in it. machine: "type/id" that it was compared with. score: higher
     is more anomalous. p_value: the share of this machine's normal clips that score as high. threshold: the score above which a
-    clip is an alarm. extrapolated: whether there are too few normal clips to promise the false-alarm rate. why: the strongest
-    deviations from the machine's normal sound, strongest first; empty unless asked for.
+    clip is an alarm. extrapolated: whether there are too few normal clips to promise the false-alarm rate. why: of an alarm,
+    the strongest deviations from the machine's normal sound, strongest first.
     """
 
     file: str
@@ -58,6 +58,7 @@ class Detector:
         self.machines = ["/".join(machine) for machine in self._machines]
         self.sample_rate: int = description["sample_rate"]
         self.samples: int = description["samples"]
+        self.longest: int = description["longest_samples"]  # of the training clips
         self.seconds = self.samples / self.sample_rate
         self.false_alarm_rate: float = description["false_alarm_rate"] if rate is None else rate
         self._members = [
@@ -73,14 +74,14 @@ class Detector:
         file: str | None = None,
         hop: float | None = None,
         resample: bool = False,
-        why: int = 0,
+        why: int = 1,
     ) -> list[Decision]:
         """A decision for each window of a recording; one for a recording no longer than the training clips.
 
         recording: a path, or samples at full scale 1, (samples,) or (samples, channels), at `sample_rate` Hz. machine: "type/id";
         unless given, the path says, else it is compared with each known machine and the nearest is taken. hop: seconds from
         one window to the next, a window unless given. resample: whether another sample rate is allowed. why: most reasons to
-        give for each window. Raises InputError.
+        give for each alarm. Raises InputError.
         """
         if isinstance(recording, np.ndarray):
             name = file or "the samples"
@@ -95,7 +96,7 @@ class Detector:
         ]
 
     def judge(
-        self, window: np.ndarray, *, machine: str | None = None, file: str = "", start_s: float = 0.0, why: int = 0
+        self, window: np.ndarray, *, machine: str | None = None, file: str = "", start_s: float = 0.0, why: int = 1
     ) -> Decision:
         """The decision for one window: (samples,) float32 at the detector's own rate. The same alone and among others.
 
@@ -110,7 +111,8 @@ class Detector:
             found.append((p, calibration.threshold - score, candidate, score))
         p, _, nearest, score = max(found, key=lambda one: one[:2])
         calibration = self.calibration(nearest)
-        reasons = self.reasons(window, "/".join(nearest))[:why] if why else []
+        alarm = score > calibration.threshold
+        reasons = self.reasons(window, "/".join(nearest))[:why] if alarm and why else []
         return Decision(
             file=file,
             start_s=start_s,
@@ -118,7 +120,7 @@ class Detector:
             score=score,
             p_value=p,
             threshold=calibration.threshold,
-            alarm=score > calibration.threshold,
+            alarm=alarm,
             extrapolated=calibration.extrapolated,
             why=tuple(map(str, reasons)),
         )
@@ -128,7 +130,7 @@ class Detector:
 
         A recording no longer than the longest training clip is one window.
         """
-        if len(samples) <= self.description["longest_samples"]:
+        if len(samples) <= self.longest:
             yield 0.0, samples
             return
         step = self.samples if hop is None else max(1, round(hop * self.sample_rate))
@@ -139,6 +141,16 @@ class Detector:
     def reasons(self, window: np.ndarray, machine: str) -> list[explain.Deviation]:
         """Where a window deviates most from the machine's normal sound, strongest first."""
         return explain.deviations(window, self.sample_rate, self.reference(self.known(machine)))
+
+    def error_curves(self, window: np.ndarray, machine: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        """Of each member that has errors over time: its name, seconds, and errors, (windows,) each."""
+        found = []
+        for member in self._members:
+            frames = member.features(window, self.sample_rate, "")
+            if (errors := member.errors(frames, self.known(machine))) is not None:
+                seconds = np.linspace(0, len(window) / self.sample_rate, len(errors))
+                found.append((member.detector, seconds, errors))
+        return found
 
     def reference(self, machine: Machine) -> explain.Reference:
         """The normal levels of a machine's sound."""
@@ -227,6 +239,7 @@ class _Member:
     """A trial: its models, one for each scope, and how its scores are standardised where it is one of an ensemble."""
 
     def __init__(self, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        self.detector: str = description["detector"]
         self.score_name: str = description["score"]
         self.parameters: dict[str, Any] = description["feature"]  # that its features are made with
         self.stated = json.dumps(self.parameters, sort_keys=True)
@@ -251,17 +264,18 @@ class _Member:
         return frames
 
     def score(self, frames: np.ndarray, machine: Machine, file: str) -> float:
-        row = {
-            "clip": [file],
-            "machine_type": [machine[0]],
-            "machine_id": [machine[1]],
-            "split": ["test"],
-            "label": [None],
-        }
-        clip = Features.of([frames], pd.DataFrame(row), self.parameters)
-        value = float(self.models[machine].score(clip)[self.score_name][0])
+        value = float(self.models[machine].score(self._clip(frames, machine, file))[self.score_name][0])
         mean, deviation = self.scales.get(machine, (0.0, 1.0))
         return (value - mean) / deviation
+
+    def errors(self, frames: np.ndarray, machine: Machine) -> np.ndarray | None:
+        """Errors of a clip's windows of frames, over time; None where the detector has no such thing."""
+        window_errors = getattr(self.models[machine], "window_errors", None)
+        return window_errors(self._clip(frames, machine, ""))[0] if window_errors else None
+
+    def _clip(self, frames: np.ndarray, machine: Machine, file: str) -> Features:
+        row = {"clip": file, "machine_type": machine[0], "machine_id": machine[1], "split": "test", "label": None}
+        return Features.of([frames], pd.DataFrame([row], dtype=object), self.parameters)
 
 
 def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

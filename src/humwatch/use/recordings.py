@@ -10,7 +10,7 @@ from pathlib import Path
 from humwatch.datasets.formats import AUDIO_SUFFIXES
 from humwatch.errors import InputError
 from humwatch.progress import Progress
-from humwatch.use import rows
+from humwatch.use import pictures, rows
 from humwatch.use.detector import load
 
 log = logging.getLogger("humwatch")
@@ -29,13 +29,15 @@ def score_recordings(args: argparse.Namespace) -> None:
     paths = [*named(args.inputs)]
     progress = Progress("recordings", len(paths))
     windows = alarms = broken = 0
-    reasons = REASONS if args.why or args.map else 0
+    reasons = REASONS if args.why else 1
     with rows.writers(args.csv, args.json) as writers:
         for i, path in enumerate(paths, 1):
             try:
                 decisions = detector.score(
                     path, machine=args.machine, hop=args.hop, resample=args.resample, why=reasons
                 )
+                if args.map and any(decision.alarm for decision in decisions):
+                    pictures.save(detector, path, decisions, args.map, args.resample)
             except InputError as error:
                 broken += 1
                 log.error("%s", error)

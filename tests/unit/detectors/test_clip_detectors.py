@@ -11,10 +11,11 @@ from sklearn.covariance import LedoitWolf, ShrunkCovariance
 from sklearn.metrics import roc_auc_score
 
 from humwatch.detectors import base
+from humwatch.detectors.backends import SHRINKAGES, gaussian
 from humwatch.detectors.base import FitContext, detector_class
 from humwatch.detectors.clip_statistics import ClipStatistics
 from humwatch.detectors.gmm import time_weighted
-from humwatch.detectors.mahalanobis import SHRINKAGES, gaussian
+from humwatch.detectors.networks.members import Members
 from humwatch.errors import InputError
 from humwatch.features import store
 from humwatch.features.held_out import split_validation
@@ -342,19 +343,32 @@ def test_waveform_networks_hear_the_clips(network, ids, tmp_path):
 
 
 def test_pseudo_classes_of_each_id():
-    """With few ids, the slowed and the hastened clips are classes of their own; the clips as they are stay as they are."""
-    detector = detector_class("id_classifier")(network="stgram")
-    detector.classes = ["fan/00", "fan/02"]
-    x, labels = torch.sin(torch.arange(800) * 0.1).repeat(60, 1), torch.arange(60) % 2
-    varied, targets = detector._varied(x, labels, torch.Generator().manual_seed(0))
+    """The slowed and the hastened clips are classes of their own; the clips as they are stay as they are."""
+    p = detector_class("id_classifier")(network="stgram").hyperparameters
+    x, labels = torch.sin(torch.arange(8000) * 0.1).repeat(60, 1), torch.arange(60) % 2
+    varied, targets = Members(p, (8000,), 16_000, 2, "speed").varied(x, labels, torch.Generator().manual_seed(0))
     assert set(targets.tolist()) == {*range(6)} and torch.equal(targets // 3, labels)
     turns = {
         i: (varied[targets % 3 == i].diff(dim=1).sign().diff(dim=1) != 0).sum(dim=1).float().mean() for i in range(3)
     }
     assert torch.equal(varied[targets % 3 == 0], x[targets % 3 == 0])
     assert turns[1] < 0.95 * turns[0] and turns[2] > 1.05 * turns[0], "slower, faster"
-    detector.classes = [f"fan/{i}" for i in range(10)]
-    assert torch.equal(detector._varied(x, labels, torch.Generator())[1], labels), "ten ids are hard enough"
+
+
+@pytest.mark.parametrize(("ids", "classes"), [(2, 6), (10, 10)])
+def test_few_ids_become_pseudo_classes(ids, classes):
+    """Ten ids are hard enough to tell apart; of fewer, each is three classes. What is saved has a centre for each."""
+    features = waveforms([("fan", f"{i:02d}") for i in range(ids)], 2)
+    detector = detector_class("id_classifier")(network="stgram", subclusters=2)
+    detector.fit(features, features.select(np.zeros(len(features), bool)), FitContext(epochs=1))
+    (centres,) = [array for name, array in detector.state().items() if name.endswith("head.centres")]
+    assert centres.shape == (classes, 2, 128)
+
+
+@pytest.mark.parametrize("name", ["mahalanobis", "gmm", "id_classifier", "vae"])
+def test_what_a_hyper_parameter_may_be(name):
+    with pytest.raises(InputError, match=r"^transform is 'mel', it must be one of .*log"):
+        detector_class(name)(transform="mel")
 
 
 @pytest.mark.parametrize(("network", "pseudo_classes"), [("mlp", "speed"), ("stgram", "feature_exchange")])

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from test_vae import toy_features
+from toy import toy_features
 
 from humwatch.detectors import autoencoder, base, idnn, vae
+from humwatch.detectors.networks.autoencoder import Autoencoder
+from humwatch.detectors.networks.idnn import Interpolation
 from humwatch.errors import InputError
 
 SMALL = {
@@ -20,7 +22,7 @@ SMALL = {
 
 def test_parameters_of_the_official_baseline():
     """Dense layers as published: 269,992 parameters, running averages of batch normalisation counted, as Keras does."""
-    network = autoencoder.Autoencoder(640, [128] * 4, 8)
+    network = Autoencoder(640, [128] * 4, 8)
     sizes = [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640]
     dense = sum(a * b + b for a, b in itertools.pairwise(sizes))
     normalisation = sum(4 * size for size in sizes[1:-1])
@@ -30,7 +32,7 @@ def test_parameters_of_the_official_baseline():
 
 
 def test_idnn_does_not_see_the_middle_frame():
-    network = idnn.Interpolation(5, 8, [16])
+    network = Interpolation(5, 8, [16])
     x = torch.randn(4, 40)
     other = x.clone()
     other[:, 16:24] = 99

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_vae import SMALL, toy_features
+from toy import SMALL, toy_features
 
 from humwatch.detectors import base
 from humwatch.detectors.reconstruction import specaugment as augment

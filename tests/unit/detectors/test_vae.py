@@ -10,35 +10,15 @@ import pandas as pd
 import pytest
 import torch
 from conftest import ROOT
+from toy import SMALL, toy_features
 
 from humwatch.detectors import base
+from humwatch.detectors.networks.vae import VAE
 from humwatch.detectors.reconstruction.training import mean_loss
 from humwatch.detectors.reconstruction.windows import Windows
-from humwatch.detectors.vae import VAE, Detector
+from humwatch.detectors.vae import Detector
 from humwatch.features import store
 from humwatch.features.held_out import split_validation
-from humwatch.features.store import Features
-
-SMALL = {"hidden": [16], "latent": 3, "batch_size": 32, "window": 3}
-
-
-def toy_features(clips=12, bins=8, seed=0, level=-40.0, ids=("00", "02")) -> Features:
-    """Clips of 10 to 13 frames: two slow tones over noise."""
-    rng = np.random.default_rng(seed)
-    counts = 10 + np.arange(clips) % 4
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    values = (level + 10 * rng.normal(size=(starts[-1], 1)) + rng.normal(size=(starts[-1], bins))).astype(np.float32)
-    names = [f"slider/train/normal_id_{ids[i % len(ids)]}_{i:08d}.wav" for i in range(clips)]
-    table = pd.DataFrame(
-        {
-            "clip": names,
-            "machine_type": "slider",
-            "machine_id": [ids[i % len(ids)] for i in range(clips)],
-            "split": "train",
-            "label": pd.array([0] * clips, "Int8"),
-        }
-    )
-    return Features(values, starts, table, {"source": "test"})
 
 
 def fitted(epochs, detector=None, seed=0, **hyperparameters) -> Detector:
@@ -48,7 +28,7 @@ def fitted(epochs, detector=None, seed=0, **hyperparameters) -> Detector:
 
 
 def test_parameters_of_the_course_model():
-    assert sum(p.numel() for p in VAE(640, [400, 400], 20).parameters()) == 858_280
+    assert sum(p.numel() for p in VAE(640, [400, 400], 20, 0.01).parameters()) == 858_280
 
 
 def test_loss_by_hand():
@@ -62,16 +42,17 @@ def test_loss_by_hand():
     reconstruction, mu, log_var = (t.detach().numpy() for t in detector.network(scaled, None))
     kl = -0.5 * np.sum(1 + log_var - mu**2 - np.exp(log_var))
     expected = np.sum((reconstruction - x) ** 2) + 0.01 * kl
-    assert detector.loss(scaled, scaled, None).item() == pytest.approx(expected, rel=1e-5)
-    np.testing.assert_allclose(detector.errors(scaled).detach().numpy(), ((reconstruction - x) ** 2).mean(1), rtol=1e-5)
+    assert detector.network.raw_loss(raw, raw, None).item() == pytest.approx(expected, rel=1e-5)
+    errors = detector.network.errors(scaled).detach().numpy()
+    np.testing.assert_allclose(errors, ((reconstruction - x) ** 2).mean(1), rtol=1e-5)
 
 
 def test_validation_loss_is_the_mean_over_windows():
     """The course code broadcast (batch, 1, 640) against (batch, 640)."""
-    detector = fitted(1)
+    network = fitted(1).network
     windows = Windows(toy_features(), 3)
-    one_by_one = [detector._loss(*windows.gather(torch.tensor([i])), None).item() for i in range(len(windows))]
-    assert mean_loss(detector._loss, windows) == pytest.approx(np.mean(one_by_one), rel=1e-5)
+    one_by_one = [network.raw_loss(*windows.gather(torch.tensor([i])), None).item() for i in range(len(windows))]
+    assert mean_loss(network, windows) == pytest.approx(np.mean(one_by_one), rel=1e-5)
 
 
 def test_windows_are_a_view_and_stay_within_clips():

@@ -23,9 +23,10 @@ from humwatch.detectors import base, pseudo_anomalies
 from humwatch.errors import InputError
 from humwatch.features.logmel import Feature as LogMel
 from humwatch.features.store import Features
-from humwatch.study import config, plan, trials
-from humwatch.study import costs as sizes
-from humwatch.study.config import check_files, read, read_schema, validate
+from humwatch.study import config, costs, plan, trials
+from humwatch.study.config import read_schema, validate
+from humwatch.study.reading import check_files, read
+from humwatch.study.schema import written
 from humwatch.study.study import Study
 
 SCHEMA = read_schema()
@@ -443,7 +444,7 @@ def test_a_gpu_that_torch_cannot_use(monkeypatch):
 def test_memory_of_a_trial_covers_its_weights(detector):
     made = base.detector_class(detector)(hidden=[2000, 2000])
     weights = sum(p.numel() for p in made.build(128).parameters())
-    needed = sizes.trial_bytes({"detector": detector} | vars(made.hyperparameters), 313, 128)
+    needed = made.training_bytes(vars(made.hyperparameters), 313, 128)
     assert 16 * weights < needed < 60 * weights + 1e9  # float32: weight, gradient and Adam's two moments
 
 
@@ -454,7 +455,8 @@ def test_defaults_need_little_memory():
                 DEMO | {"features": {"f": {"source": source}}, "trial": {"detector": detector, "feature": "f"}}, SCHEMA
             )
             (trial,) = trials.sweeps(made, SCHEMA)["trial"]
-            assert sizes.trial_bytes(trial.parameters, *sizes.frame_shape(made["features"]["f"])) < 1e9
+            shape = costs.frame_shape(made["features"]["f"])
+            assert base.detector_class(detector).training_bytes(trial.parameters, *shape) < 1e9
 
 
 # A new detector, a new feature
@@ -474,6 +476,9 @@ def detectors_folder(tmp_path, monkeypatch):
         sys.modules.pop(f"humwatch.detectors.{path.stem}", None)
 
 
+MINE = "from humwatch.detectors.base import BaseDetector\n\n\nclass Detector(BaseDetector):\n    epochs = 0\n"
+
+
 def entered(**entries) -> dict:
     """The schema with more detectors."""
     schema = copy.deepcopy(SCHEMA)
@@ -481,36 +486,37 @@ def entered(**entries) -> dict:
     return schema
 
 
-def test_the_recipe_for_a_detector(detectors_folder, tmp_path):
-    """Word for word: the file, the entry, the test."""
+def test_the_recipe_for_a_detector(detectors_folder, tmp_path, monkeypatch):
+    """Word for word: the file, its entry, the test."""
     file, test = recipe("python")
     (detectors_folder / "loudness.py").write_text(file)
-    schema = entered(**yaml.safe_load(recipe("yaml")[0]))
-    config = validate({"dataset": {"name": "loud", "source": "demo"}, "trial": {"detector": "loudness"}}, schema)
-    (trial,) = trials.sweeps(config, schema)["trial"]
+    schema = yaml.safe_load(written(config.SCHEMA.read_text()))
+    checked = validate({"dataset": {"name": "loud", "source": "demo"}, "trial": {"detector": "loudness"}}, schema)
+    (trial,) = trials.sweeps(checked, schema)["trial"]
     assert trial.name == "loudness_seed-0" and trial.parameters["score"] == "score" and trial.epochs == 0
     assert trial.hyperparameters == {"quantile": 0.5}
-    assert plan.Plan(Study(config, schema)).on(1)["cluster jobs of trainings"] == 1
+    assert plan.Plan(Study(checked, schema)).on(1)["cluster jobs of trainings"] == 1
+    monkeypatch.syspath_prepend(ROOT / "tests/unit/detectors")  # where the recipe puts the test
     names: dict = {}
     exec(test, names)
     names["test_louder_clips_are_anomalous"]()
-    base.detector_class("loudness")(**trial.hyperparameters)
 
 
 @pytest.mark.parametrize(
     ("file", "entry", "sentence"),
     [
-        ("class Detector: ...", ..., "(of detectors/mine.py the schema knows nothing: add `mine: {}` to $defs.detectors in sr"),
+        (MINE, ..., "(of detectors/mine.py the schema knows nothing yet: run `make schema`)"),
         (None, {}, "src/humwatch/study/config.schema.yaml names a detector mine, but there is no src/humwatch/detectors/mine.p"),
         ("class Detector:", {}, "mine.py cannot be imported (expected an indented block"),
         ("import nowhere_at_all", {}, "mine.py cannot be imported (No module named 'nowhere_at_all'): correct it"),
         ("x = 1", {}, "mine.py cannot be imported (module 'humwatch.detectors.mine' has no attribute 'Detector'): correct it"),
-        ("class Detector: ...", {"size": 5}, "src/humwatch/study/config.schema.yaml: $defs.detectors.mine.size is 5, it must be"),
-        ("class Detector: ...", [], "src/humwatch/study/config.schema.yaml: $defs.detectors.mine is [], it must be a mapping"),
-        ("class Detector: ...", {"size": {"type": "int"}}, "src/humwatch/study/config.schema.yaml: 'int' is no type, of {"),
-        ("class Detector: ...", {}, None),
-        ("class Detector: default_score = 'mean'", None, None),
-        ("class Detector: ...", {"size": {"type": "integer"}, "score": {"enum": ["score", "other"]}}, None),
+        ("class Detector: ...", {}, "mine.py: Detector must be a BaseDetector: write class Detector(BaseDetector)"),
+        (MINE, {"size": 5}, "src/humwatch/study/config.schema.yaml: $defs.detectors.mine.size is 5, it must be"),
+        (MINE, [], "src/humwatch/study/config.schema.yaml: $defs.detectors.mine is [], it must be a mapping"),
+        (MINE, {"size": {"type": "int"}}, "src/humwatch/study/config.schema.yaml: 'int' is no type, of {"),
+        (MINE, {}, None),
+        (MINE + "    default_score = 'mean'", None, None),
+        (MINE, {"size": {"type": "integer"}, "score": {"enum": ["score", "other"]}}, None),
     ],
 )  # fmt: skip
 def test_a_detector_begun(detectors_folder, file, entry, sentence):
@@ -532,7 +538,7 @@ def test_a_detector_begun(detectors_folder, file, entry, sentence):
 
 
 def test_a_parameter_without_default_is_left_to_the_class(detectors_folder):
-    (detectors_folder / "mine.py").write_text("class Detector: ...")
+    (detectors_folder / "mine.py").write_text(MINE)
     schema = entered(mine={"size": {"type": "integer"}})
     (trial,) = trials.sweeps(validate(DEMO | {"trial": {"detector": "mine"}}, schema), schema)["trial"]
     assert trial.hyperparameters == {} and trial.name == "mine_seed-0"

@@ -33,7 +33,7 @@ def test_weights_are_the_networks(detector):
     made = base.detector_class(detector)()
     weights = sum(p.numel() for p in made.build(128).parameters() if p.ndim == 2)
     parameters = {"detector": detector} | vars(made.hyperparameters)
-    assert plan.network_weights(parameters, 128) == pytest.approx(weights, rel=0.02)
+    assert made.weights(parameters, 128) == pytest.approx(weights, rel=0.02)
 
 
 @pytest.mark.parametrize("detector", ["vae", "autoencoder", "idnn"])

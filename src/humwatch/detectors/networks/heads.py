@@ -42,60 +42,23 @@ class SubclusterAdaCos(nn.Module):
     """Several centres per class and a scale that needs no tuning (Wilkinghoff 2021, 2023; AdaCos: Zhang et al. 2019).
 
     A class's probability is the sum over its centres, hence logit_c = log sum_k exp(scale * cos(theta_ck)).
-    The scale is sqrt(2) * ln(classes * subclusters - 1). With fixed_scale=False it is set anew by each training
-    batch, before its logits are taken, as in AdaCos: scale = ln(B) / cos(min(pi/4, median theta)), with
-    B = the mean over clips of the sum over other classes' centres of exp(old scale * cos(theta)), and theta = the
-    angle between a clip and the nearest centre of its own class (of a mixed clip: the mean, weighted by its labels).
+    The scale is sqrt(2) * ln(classes * subclusters - 1).
     """
 
     scale: Tensor
 
-    def __init__(
-        self, embedding_size: int, classes: int, subclusters: int = 16, trainable: bool = True, fixed_scale: bool = True
-    ):
+    def __init__(self, embedding_size: int, classes: int, subclusters: int = 16, trainable: bool = True):
         super().__init__()
         if classes * subclusters < 3:
             raise ValueError(
                 f"sub-cluster AdaCos needs 3 centres or more for a positive scale, got {classes} classes x {subclusters}."
             )
-        self.fixed_scale = fixed_scale
         self.centres = nn.Parameter(_centres(embedding_size, classes, subclusters), requires_grad=trainable)
         self.register_buffer("scale", torch.tensor(math.sqrt(2) * math.log(classes * subclusters - 1)))
 
     def forward(self, embedding: Tensor, labels: Tensor | None = None) -> Tensor:
         cosine = _cosine(embedding, self.centres)  # (batch, classes, subclusters)
-        if self.training and not self.fixed_scale and labels is not None:
-            self._set_scale(cosine.detach(), labels)
         return torch.logsumexp(self.scale * cosine, dim=2)
-
-    def _set_scale(self, cosine: Tensor, labels: Tensor) -> None:
-        labels = _soft(labels, cosine)  # (batch, classes)
-        other = (self.scale * cosine).masked_fill(labels[:, :, None] > 0, -math.inf)
-        log_b = torch.logsumexp(other.flatten(), dim=0) - math.log(len(cosine))
-        theta = (labels * cosine.amax(dim=2).clamp(-1, 1).acos()).sum(dim=1)  # (batch,)
-        self.scale.copy_(log_b / theta.median().clamp(max=math.pi / 4).cos())
-
-
-def noisy_arcmix_loss(
-    head: ArcFace, embedding: Tensor, labels_a: Tensor, labels_b: Tensor, lam: Tensor | float
-) -> Tensor:
-    """Noisy-ArcMix (Choi & Choi 2024): lam * CE(logits, a) + (1 - lam) * CE(logits, b), mean over the batch.
-
-    The clips are lam * a + (1 - lam) * b. There is one set of logits, with the margin on class a alone: the wrong
-    place (the noise) for the part of the loss that asks for b, and for most of a clip with lam < 1/2.
-
-    Parameters: embedding (batch, size) of the mixed clips; labels_a, labels_b (batch,) int64; lam a number or (batch,).
-    """
-    logits = head(embedding, labels_a)
-    loss_a = F.cross_entropy(logits, labels_a, reduction="none")
-    loss_b = F.cross_entropy(logits, labels_b, reduction="none")
-    lam = torch.as_tensor(lam).to(loss_a)
-    return (lam * loss_a + (1 - lam) * loss_b).mean()
-
-
-def own_class_log_probability(logits: Tensor, labels: Tensor) -> Tensor:
-    """Log softmax of each clip's own class, (batch,); its negative is an anomaly score. labels: (batch,) int64."""
-    return -F.cross_entropy(logits, labels, reduction="none")
 
 
 def mixup(wave: Tensor, labels: Tensor, probability: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -108,18 +71,13 @@ def mixup(wave: Tensor, labels: Tensor, probability: float, generator: torch.Gen
     return mix(wave, partner, lam), mix(labels, partner, lam)
 
 
-def draw_mixup(
-    batch: int, probability: float, generator: torch.Generator, arcsine: bool = False
-) -> tuple[Tensor, Tensor]:
+def draw_mixup(batch: int, probability: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Each clip's partner (batch,) int64, never itself, and its own share lam (batch,), 1 where it stays unmixed.
 
-    lam is uniform in [0, 1] (Wilkinghoff 2023), or Beta(1/2, 1/2), the arcsine law, for Noisy-ArcMix:
-    `noisy_arcmix_loss(head, network(mix(wave, partner, lam)), labels, labels[partner], lam)`.
+    lam is uniform in [0, 1] (Wilkinghoff 2023).
     """
     partner = _partners(batch, generator)
     lam = torch.rand(batch, generator=generator)
-    if arcsine:
-        lam = (lam * math.pi / 2).sin().square()
     return partner, lam.where(torch.rand(batch, generator=generator) < probability, 1.0)
 
 

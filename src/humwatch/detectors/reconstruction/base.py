@@ -1,101 +1,149 @@
-"""What detectors that reconstruct windows share: training, checkpoints, errors, scores."""
+"""What detectors that reconstruct windows share: their parameters, training, checkpoints, errors, scores, costs."""
 
 import dataclasses
+import itertools
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 
-from humwatch.detectors.base import BaseDetector, FitContext
+from humwatch.detectors.base import WEIGHT_BYTES, BaseDetector, FitContext, Rules
 from humwatch.detectors.reconstruction.pooling import pool
-from humwatch.detectors.reconstruction.scaling import Standardise, scale_for
-from humwatch.detectors.reconstruction.training import (
-    COMPILED_STEPS,
-    Optimizer,
-    autocast,
-    compiled,
-    generator_for,
-    on_gpu,
-    run_epochs,
-)
-from humwatch.detectors.reconstruction.windows import Windows
 from humwatch.features.store import Features
 
-SCORING_BATCH = 256  # as fast as larger ones, whose temporary arrays leave larger holes in the heap
+if TYPE_CHECKING:
+    from humwatch.detectors.reconstruction.network import WindowNetwork
+    from humwatch.features.base import BaseFeature
+
+BATCH_SIZE: Rules = {"default": 512, "description": "Windows per step.", "minimum": 1, "maximum": 1_000_000}
+WINDOW: Rules = {"default": 5, "description": "Frames per window.", "minimum": 1, "maximum": 10_000}
+LAYERS: Rules = {"minItems": 1, "maxItems": 100, "items": {"type": "integer", "minimum": 1, "maximum": 1_000_000}}
+TRANSFORM: Rules = {
+    "default": "decibel",
+    "description": "decibel: features are dB, clipped; log: features are energies, their logarithm is standardised.",
+    "enum": ["decibel", "log"],
+}
+CLIP_LOW: Rules = {
+    "default": -90.0,
+    "description": "dB that becomes 0, below clip_high.",
+    "minimum": -10_000,
+    "maximum": 10_000,
+}
+CLIP_HIGH: Rules = {"default": 24.0, "description": "dB that becomes 1.", "minimum": -10_000, "maximum": 10_000}
+RECIPE: Rules = {
+    "default": "fast",
+    "description": (
+        "report: all windows in each epoch, constant learning rate. fast: a fifth of the work (a window-th), windows that do "
+        "not overlap, others in each epoch; standardised inputs; the running average of the weights; every other window scored."
+    ),
+    "enum": ["report", "fast"],
+}
+PRECISION: Rules = {
+    "default": "auto",
+    "description": "Of matrix products: fp32, bf16, or auto, bf16 where the processor has instructions for it.",
+    "enum": ["auto", "fp32", "bf16"],
+}
+PATIENCE: Rules = {
+    "default": 0,
+    "description": (
+        "Training ends after so many epochs without a lower loss of the held-out normal clips. 0 trains all epochs."
+    ),
+    "minimum": 0,
+    "maximum": 100_000,
+}
+
+BATCH = 2048  # windows that are validated, or scaled, at once
 
 
 class ReconstructionDetector(BaseDetector):
     """A network that is trained on windows and whose reconstruction error is the anomaly score.
 
-    Subclasses say what the network is, its loss on a batch, and the error of each window.
+    Subclasses say what the network is, and how large.
     """
 
-    default_score: ClassVar[str] = "mean"
+    epochs = 20
+    default_score = "mean"
+    scores: ClassVar[dict[str, Any]] = {
+        "description": "How the errors of a clip's windows become its score.",
+        "enum": ["mean", "median", "std", "max", "top_k"],
+    }
     # Frames from one window that recipe "fast" scores to the next. With 2, normal clips keep their order (rank correlation .999).
     fast_hop: ClassVar[int] = 2
 
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
-        self.network: Any = None  # torch.nn.Module, once the number of bins is known
-        self.compiled: Any = None  # the same for batches of batch_size, on a GPU
-        self.optimizer: Optimizer | None = None
+        self.network: Any = None  # WindowNetwork, once the number of bins is known
+        self.optimizer: Any = None  # gradient_descent.Optimizer
         self.saved: dict[str, np.ndarray] = {}  # the optimiser's state, until a training goes on
         self.best = np.array([np.inf, 0])  # the lowest validation loss, and its epoch
-        self.device = "cpu"
 
     @abstractmethod
-    def build(self, bins: int) -> torch.nn.Module:
-        """A freshly initialised network for frames of `bins` values; what it is given passes its `standardise` first."""
+    def build(self, bins: int) -> "WindowNetwork":
+        """A freshly initialised network for frames of `bins` values."""
 
+    @classmethod
     @abstractmethod
-    def loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        """Summed loss of scaled windows, each (batch, window * bins); generator None: deterministic, without noise."""
+    def layers(cls, parameters: Mapping[str, Any], bins: int) -> list[int]:
+        """Sizes of the network's layers, its inputs first."""
 
-    @abstractmethod
-    def errors(self, windows: torch.Tensor) -> torch.Tensor:
-        """Anomaly score of each scaled window: (batch, window * bins) -> (batch,)."""
+    @classmethod
+    def problems(
+        cls, parameters: Mapping[str, Any], feature: "BaseFeature", frames: int | None
+    ) -> Iterator[tuple[str, str]]:
+        low, high, window = parameters["clip_low"], parameters["clip_high"], parameters["window"]
+        if parameters["transform"] == "decibel" and low >= high:
+            yield "clip_low", f"is {low:g}, it must be below clip_high, {high:g}: correct it"
+        yield from super().problems(parameters, feature, frames)
+        if frames is not None and window > frames:
+            yield (
+                "window",
+                f"is {window}, longer than the {frames} frames of a clip ({parameters['feature']}): lower it",
+            )
 
-    @abstractmethod
-    def code(self, windows: torch.Tensor) -> torch.Tensor:
-        """What the network's narrowest layer makes of scaled windows: (batch, window * bins) -> (batch, size)."""
+    @classmethod
+    def weights(cls, parameters: Mapping[str, Any], bins: int) -> int:
+        return sum(a * b for a, b in itertools.pairwise(cls.layers(parameters, bins)))
 
-    def example(self, windows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """What a training step calls the network with, for so many windows."""
-        return (self.network.scale(windows),)
+    @classmethod
+    def hops(cls, parameters: Mapping[str, Any]) -> tuple[int, int]:
+        """Recipe "fast": training windows side by side; every other scored, inner frames being in at least two."""
+        window = parameters["window"]
+        return (window, max(1, min(cls.fast_hop, window // 2))) if parameters["recipe"] == "fast" else (1, 1)
 
-    def forward(self, *inputs: Any) -> Any:
-        """The network's outputs."""
-        whole = self.network.training and len(inputs[0]) == self.hyperparameters.batch_size
-        return (self.compiled if self.compiled and whole else self.network)(*inputs)
+    @classmethod
+    def training_bytes(cls, parameters: Mapping[str, Any], frames: int, bins: int) -> float:
+        layers = cls.layers(parameters, bins)
+        windows = max(parameters["batch_size"], BATCH)
+        return WEIGHT_BYTES * cls.weights(parameters, bins) + windows * (16 * layers[0] + 12 * sum(layers))
+
+    def precision(self, device: str) -> str:
+        from humwatch.detectors.gradient_descent import resolved
+
+        return resolved(self.hyperparameters.precision, device)
 
     def fit(self, train: Features, validation: Features, context: FitContext) -> None:
         """Train up to `context.epochs`, going on from `self.epoch` where this detector was trained before."""
+        from humwatch.detectors.gradient_descent import Optimizer
+        from humwatch.detectors.reconstruction.training import run_epochs
+        from humwatch.detectors.reconstruction.windows import Windows
+
         hp = self.hyperparameters
-        self.device = context.device
         self.feature = train.parameters | {"bins": train.values.shape[1]}
         if self.network is None:
             self.network = self._initialised(context.seed)
             self.network.scale.fit(train)
             if hp.recipe == "fast" and len(train):
                 self.network.standardise.fit(Windows(train, hp.window), self.network.scale)
-        self.network.to(self.device)
+        self.network.to(context.device)
         if self.optimizer is None:
             self.optimizer = Optimizer(self.network, hp.learning_rate, averaged=hp.recipe == "fast")
             self.optimizer.set_state(self.saved)
-        windows = Windows(train, hp.window, self.device, context.masks, context.clean_targets)
-        self.compiled = None
-        if on_gpu(self.device) and len(windows) >= COMPILED_STEPS * hp.batch_size:
-            with autocast(hp.precision, self.device):
-                batch, _ = windows.gather(torch.arange(hp.batch_size, device=self.device))
-                self.compiled = compiled(self.network.train(), *self.example(batch))
         self.diverged = not run_epochs(
             self.network,
             self.optimizer,
-            self._loss,
-            windows,
-            Windows(validation, hp.window, self.device),
+            Windows(train, hp.window, context.device, context.masks, context.clean_targets),
+            Windows(validation, hp.window, context.device),
             hp.batch_size,
             self.epoch + 1,
             self._count_epochs(context),
@@ -105,18 +153,17 @@ class ReconstructionDetector(BaseDetector):
 
     @property
     def hop(self) -> int:
-        """Frames from one scored window to the next: inner frames are in at least two."""
-        hp = self.hyperparameters
-        return max(1, min(self.fast_hop, hp.window // 2)) if hp.recipe == "fast" else 1
+        """Frames from one scored window to the next."""
+        return self.hops(vars(self.hyperparameters))[1]
 
     def window_errors(self, features: Features, hop: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Error of a window every `hop` frames, (windows of all clips,) float32, and the number of windows per clip."""
-        errors, per_clip = self._of_windows(self.errors, features, hop)
+        errors, per_clip = self.network.each(self.network.errors, features, self.hyperparameters.window, hop)
         return errors.numpy(), per_clip
 
     def embed(self, features: Features) -> np.ndarray:
         """The mean code of each clip's windows, (clips, size)."""
-        codes, per_clip = self._of_windows(self.code, features, self.hop)
+        codes, per_clip = self.network.each(self.network.code, features, self.hyperparameters.window, self.hop)
         return np.array([clip.mean(dim=0).numpy() for clip in codes.split(per_clip.tolist())])
 
     def score(self, features: Features) -> dict[str, np.ndarray]:
@@ -126,8 +173,10 @@ class ReconstructionDetector(BaseDetector):
         return {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
+        from humwatch.detectors.gradient_descent import tensors
+
         self.network = self._initialised(0)
-        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+        self.network.load_state_dict(tensors(state))
         self.network.eval()
 
     def training_state(self) -> dict[str, np.ndarray]:
@@ -139,38 +188,10 @@ class ReconstructionDetector(BaseDetector):
         self.saved = dict(state)
         self.best = self.saved.pop("best")
 
-    @torch.no_grad()
-    def _of_windows(
-        self, function: Callable[[torch.Tensor], torch.Tensor], features: Features, hop: int
-    ) -> tuple[torch.Tensor, np.ndarray]:
-        """A function of scaled windows, one every `hop` frames: (windows of all clips, ...) float32; and the windows per clip."""
-        windows = Windows(features, self.hyperparameters.window, self.device, hop=hop)
-        numbers = torch.arange(len(windows), device=self.device)
-        found = torch.empty(0)
-        with autocast(self.hyperparameters.precision, self.device):
-            for batch in numbers.split(SCORING_BATCH):
-                values = function(self.network.scale(windows.gather(batch)[0])).float()
-                # One array from the start: small ones, kept between large ones, leave holes in the heap.
-                if not len(found):
-                    found = torch.empty((len(windows), *values.shape[1:]), device=self.device)
-                found[batch] = values
-        return found.cpu(), windows.per_clip
+    def _initialised(self, seed: int) -> "WindowNetwork":
+        from humwatch.detectors.reconstruction.network import initialised
 
-    def _initialised(self, seed: int) -> torch.nn.Module:
-        hp, bins = self.hyperparameters, self.feature["bins"]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(generator_for(seed, 0).initial_seed())
-            network: Any = self.build(bins)
-        network.scale = scale_for(hp, bins)
-        if hp.recipe == "fast":
-            network.standardise = Standardise(hp.window * bins)
-        return network
-
-    def _loss(self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        """`loss` of raw windows, in the precision that was asked for."""
-        x = self.network.scale(inputs)
-        with autocast(self.hyperparameters.precision, self.device):
-            return self.loss(x, x if targets is inputs else self.network.scale(targets), generator)
+        return initialised(self.build, self.hyperparameters, self.feature["bins"], seed)
 
     def _count_epochs(self, context: FitContext) -> FitContext:
         def report(epoch: int, row: dict[str, float]) -> None:

@@ -2,30 +2,23 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from humwatch.detectors.energies import log_floor
 from humwatch.detectors.reconstruction.windows import Windows
 from humwatch.errors import InputError
 from humwatch.features.store import Features
 
 log = logging.getLogger("humwatch")
 
-FLOOR_QUANTILE = 1e-3
 LIMIT = 5.0  # standard deviations from the mean that become 0 and 1
 BATCH = 1024
 ROWS = 65_536  # frames that are looked at a time
 OUTSIDE = 0.01  # share of values beyond the range that is worth a warning; of real recordings none are
 SMALLEST_STD = 0.01  # of the range [0, 1], about 1 dB: what hardly ever moves is not blown up
-
-
-def scale_for(hyperparameters: Any, bins: int) -> "Decibel | LogEnergy":
-    """The scale that a detector's hyper-parameters transform ("decibel" or "log"), clip_low and clip_high ask for."""
-    hp = hyperparameters
-    return LogEnergy(hp.window, bins) if hp.transform == "log" else Decibel(hp.clip_low, hp.clip_high)
 
 
 class Decibel(nn.Module):
@@ -60,8 +53,7 @@ class Decibel(nn.Module):
 class LogEnergy(nn.Module):
     """Logarithm of energies, standardised for each place in the window by the training windows; 5 deviations are the edges.
 
-    A floor is added to each bin before the logarithm, the 0.001 quantile of its training energies: without one the faintest
-    would dominate.
+    The floor of each bin is that of its training energies above 0.
     """
 
     def __init__(self, window: int, bins: int) -> None:
@@ -75,8 +67,8 @@ class LogEnergy(nn.Module):
         if len(train) and train.values.min() < 0:
             raise InputError("transform is log, but the feature has negative values: set transform to decibel")
         positive = [column[column > 0] for column in train.values.T]
-        floor = [np.quantile(column, FLOOR_QUANTILE) if len(column) else 1.0 for column in positive]
-        self.floor = torch.tensor(floor, dtype=torch.float32).repeat(self.window)
+        lowest = [log_floor(column) if len(column) else 1.0 for column in positive]
+        self.floor = torch.tensor(lowest, dtype=torch.float32).repeat(self.window)
         windows = Windows(train, self.window)
         mean, variance = _moments(self._log, windows, torch.arange(len(windows)))
         std = variance.clamp(min=0).sqrt()

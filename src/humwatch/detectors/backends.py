@@ -1,0 +1,121 @@
+"""What normal vectors look like, and how far others are from that: a Gaussian, nearest neighbours, their local density."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SHRINKAGES = (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+FOLDS = 4
+SMALLEST = 1e-9  # distance: that of a training clip from itself is 0
+
+
+@dataclass
+class Standardiser:
+    """Each dimension to mean 0 and standard deviation 1 on the clips that it was fitted on.
+
+    A dimension that never changed there is given the median standard deviation of the others: a change in it later is
+    an anomaly, neither infinite nor none.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    @classmethod
+    def fit(cls, vectors: np.ndarray) -> "Standardiser":
+        mean, std = vectors.mean(axis=0), vectors.std(axis=0)
+        changes = std > 1e-9 * np.maximum(1, np.abs(mean))
+        return cls(mean, np.where(changes, std, np.median(std[changes]) if changes.any() else 1.0))
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        return (vectors - self.mean) / self.std
+
+
+def gaussian(vectors: np.ndarray, shrinkage: str = "ledoit_wolf", seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (size,) of vectors (clips, size), and whitening matrix (size, size): the distance from the mean, times it, squared.
+
+    The matrix times its transpose is the inverse covariance. The correlations are shrunk towards the identity: "ledoit_wolf"
+    (Ledoit & Wolf 2004), or "held_out": by the one of SHRINKAGES under which clips left out, in FOLDS parts, are likeliest.
+    """
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    standardise = Standardiser.fit(vectors)
+    x = standardise(vectors)
+    if x.std(axis=0).max() < 0.5:  # 1 in each dimension that changes at all
+        x = np.zeros_like(x)  # not rounding errors, that would be blown up
+    if len(x) < FOLDS or not x.any():
+        chosen = 1.0  # so few clips, or copies of one, know nothing of correlations
+    elif shrinkage == "ledoit_wolf":
+        chosen = ledoit_wolf_shrinkage(x, assume_centered=True)
+    else:
+        chosen = _held_out_shrinkage(x, seed)
+    variances, axes = _principal(x)
+    whiten = axes / np.sqrt(_shrunk(variances, chosen))
+    return standardise.mean, whiten / standardise.std[:, None]
+
+
+def squared_distance(vectors: np.ndarray, mean: np.ndarray, whiten: np.ndarray) -> np.ndarray:
+    """Squared Mahalanobis distance of each vector from `mean`, (clips,)."""
+    return np.square((vectors - mean) @ whiten).sum(axis=1)
+
+
+def distances(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Euclidean distance of each vector from each other, (vectors, others) float32.
+
+    The same bytes as scikit-learn's euclidean_distances, which takes a second to load.
+    """
+    x, y = vectors.astype(np.float64), others.astype(np.float64)
+    squares = -2 * (x @ y.T)
+    squares += np.einsum("ij,ij->i", x, x)[:, None]
+    squares += np.einsum("ij,ij->i", y, y)
+    if others is vectors:
+        np.fill_diagonal(squares, 0)
+    return np.sqrt(np.maximum(squares.astype(np.float32), 0))
+
+
+def spacing(vectors: np.ndarray, neighbours: int) -> np.ndarray:
+    """Mean distance of each vector from its nearest neighbours among the others, (clips,) float32: the inverse of a density."""
+    if len(vectors) == 1:
+        return np.ones(1, np.float32)
+    found = np.sort(distances(vectors, vectors), axis=1)[:, 1 : 1 + neighbours].mean(axis=1)
+    # Copies of one recording have no spacing, which must not make all other sounds infinitely far.
+    return np.maximum(found, 0.01 * (found.mean() or 1)).astype(np.float32)
+
+
+def log_distances(*kinds: np.ndarray) -> np.ndarray:
+    """Logarithms of several kinds of distance, (clips,) each: (clips, kinds) float64."""
+    return np.log(np.maximum(np.column_stack(kinds), SMALLEST), dtype=np.float64)
+
+
+def center_and_spread(raw: np.ndarray) -> np.ndarray:
+    """Median and standard deviation of normal clips' raw scores (clips, kinds): (2, kinds)."""
+    std = raw.std(axis=0)
+    return np.stack([np.median(raw, axis=0), np.where(std > 0, std, 1)])
+
+
+def calibrated(raw: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """Raw scores (clips, kinds) in units of normal clips; normal: their `center_and_spread`."""
+    center, spread = normal
+    return (raw - center) / spread
+
+
+def _principal(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Variances along the principal axes (size,), and the axes as columns (size, size)."""
+    variances, axes = np.linalg.eigh(x.T @ x / len(x))
+    return variances.clip(min=0), axes
+
+
+def _shrunk(variances: np.ndarray, shrinkage: float) -> np.ndarray:
+    """Towards the mean variance: that of Ledoit & Wolf, 1 but for bins that never change."""
+    return (1 - shrinkage) * variances + shrinkage * (variances.mean() or 1.0)
+
+
+def _held_out_shrinkage(x: np.ndarray, seed: int) -> float:
+    part = np.random.default_rng(seed).permutation(len(x)) % FOLDS
+    log_likelihood = np.zeros(len(SHRINKAGES))
+    for fold in range(FOLDS):
+        variances, axes = _principal(x[part != fold])
+        squares = np.square(x[part == fold] @ axes)  # (clips left out, size)
+        for i, shrinkage in enumerate(SHRINKAGES):
+            shrunk = _shrunk(variances, shrinkage)
+            log_likelihood[i] -= (squares / shrunk + np.log(shrunk)).sum()
+    return SHRINKAGES[int(log_likelihood.argmax())]

@@ -1,0 +1,31 @@
+"""Which machine a clip is of: "type/id"."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pandas as pd
+
+
+def machines(clips: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+    """Each machine's "type/id" and rows, sorted."""
+    names = machine_names(clips)
+    for name in sorted(set(names)):
+        yield name, np.flatnonzero(names == name)
+
+
+def machine_names(clips: pd.DataFrame) -> np.ndarray:
+    """Its "type/id" for each clip, (clips,)."""
+    columns = (clips[column].to_numpy(object) for column in ("machine_type", "machine_id"))
+    return np.array([f"{machine_type}/{machine_id}" for machine_type, machine_id in zip(*columns, strict=True)], object)
+
+
+def type_of(machine: str) -> str:
+    return machine.rsplit("/", 1)[0]
+
+
+def similar(machine: str, known: Iterable[str]) -> list[str]:
+    """The machine itself if known, else those known of its type, else all."""
+    known = list(known)
+    if machine in known:
+        return [machine]
+    return [name for name in known if type_of(name) == type_of(machine)] or known

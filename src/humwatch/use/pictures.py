@@ -1,0 +1,67 @@
+"""Pictures of alarms: the spectrogram, and where it is not as it should be."""
+
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from humwatch.files import replacing
+from humwatch.use import explain
+from humwatch.use.detector import Decision, Detector
+
+DPI = 100
+FARTHEST = 3.0  # of what is tolerated, from where on colours do not change
+
+
+def save(
+    detector: Detector, path: str, decisions: Iterable[Decision], folder: Path, resample: bool = False
+) -> list[Path]:
+    """A PNG for each alarm among the decisions of one recording, named after it and the window's start."""
+    samples = detector.read(path, resample)
+    saved = []
+    for decision in decisions:
+        if decision.alarm:
+            first = round(decision.start_s * detector.sample_rate)
+            window = (
+                samples
+                if first == 0 and len(samples) <= detector.longest
+                else samples[first : first + detector.samples]
+            )
+            name = "_".join(part for part in PurePath(path).with_suffix("").parts[-3:] if part not in ("/", "..", "."))
+            saved.append(folder / f"{name}_{decision.start_s:.1f}s.png")
+            _draw(detector, window, decision, saved[-1])
+    return saved
+
+
+def _draw(detector: Detector, window: np.ndarray, decision: Decision, path: Path) -> None:
+    """The log-mel spectrogram; below it the deviation from normal, and the detector's own error over time where it has one."""
+    import matplotlib.figure  # only then: it takes time to load
+
+    levels = explain.levels(window, detector.sample_rate)
+    deviation = explain.deviation_map(levels, detector.reference(detector.known(decision.machine)))
+    errors = detector.error_curves(window, decision.machine)
+    count = 2 + len(errors)
+    figure = matplotlib.figure.Figure(figsize=(9, 2.4 * count), dpi=DPI, layout="constrained")
+    axes = figure.subplots(count, 1, sharex=True)
+    seconds = len(window) / detector.sample_rate
+    frequencies = explain.FEATURE.frequencies(detector.sample_rate)
+    edges = np.linspace(0, seconds, len(levels) + 1)
+    kilohertz = np.append(frequencies, detector.sample_rate / 2) / 1000
+    low, high = np.quantile(levels, [0.02, 0.999])
+    for ax, values, limits, colours, label in (
+        (axes[0], levels, (low, high), "magma", "dB"),
+        (axes[1], deviation, (-FARTHEST, FARTHEST), "RdBu_r", "deviation / tolerated"),
+    ):
+        mesh = ax.pcolormesh(edges, kilohertz, values.T, vmin=limits[0], vmax=limits[1], cmap=colours, rasterized=True)
+        figure.colorbar(mesh, ax=ax, label=label)
+        ax.set_ylabel("kHz")
+    for ax, (name, times, curve) in zip(axes[2:], errors, strict=True):
+        ax.plot(times, curve, color="black", linewidth=0.8)
+        ax.set_ylabel(f"error of {name}")
+    axes[0].set_title(
+        f"{decision.file}, {decision.machine}: score {decision.score:.4g}, threshold {decision.threshold:.4g}",
+        fontsize=9,
+    )
+    axes[-1].set_xlabel("s")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
