@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import watchfiles
-
 from humwatch.datasets import audio
 from humwatch.datasets.audio import UNKNOWN_LENGTH, Recording
 from humwatch.datasets.formats import AUDIO_SUFFIXES
@@ -55,6 +53,11 @@ class Folder:
     """
 
     def __init__(self, folder: Path, history: History, backlog: int) -> None:
+        try:
+            import watchfiles
+        except ImportError:
+            raise InputError("watch needs watchfiles: pip install 'humwatch[watch]'") from None
+        self._watch = watchfiles.watch
         if not folder.is_dir():
             raise InputError(f"{folder} is no folder: give the one in which recordings arrive")
         self.folder, self.history, self.backlog = folder.resolve(), history, backlog
@@ -64,7 +67,7 @@ class Folder:
         self._pause = RESCAN
 
     def __iter__(self) -> Iterator[Clip | None]:
-        changes = watchfiles.watch(
+        changes = self._watch(
             self.folder,
             watch_filter=None,
             debounce=TICK_MS,
@@ -75,7 +78,8 @@ class Folder:
         for changed in changes:
             for _, name in changed:
                 self._note(Path(name), late=False)
-            if time.monotonic() - self._scanned > self._pause:
+            # Of a folder that is moved in nothing but itself is told.
+            if time.monotonic() - self._scanned > self._pause or any(os.path.isdir(name) for _, name in changed):
                 self._scan()
             yield from self._whole()
             yield None
