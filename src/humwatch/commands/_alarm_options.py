@@ -21,7 +21,7 @@ def add_alarm_options(parser: argparse.ArgumentParser, silent_after: float, back
         "--on-alarm",
         metavar="CMD",
         help="program to run on an alarm, without a shell: kind, machine, file and sentence are added to its arguments, and "
-        "it reads the alarm as JSON from standard input",
+        "it reads the alarm as JSON from standard input; it has 10 s, and three tries where it fails, as all three ways out",
     )
     parser.add_argument("--webhook", metavar="URL", help="address to post alarms to, as JSON")
     parser.add_argument("--mqtt", metavar="HOST/TOPIC", help="MQTT broker and topic to publish alarms to, as JSON")

@@ -42,7 +42,7 @@ class _Waiting:
     modified_ns: int
     since: float  # when it was seen to have changed
     again: float  # when to look again
-    late: bool  # it was there before the watch: the backlog has no limit for these
+    old: bool  # it was there before the watch: the backlog has no limit for these
 
 
 class Folder:
@@ -58,11 +58,12 @@ class Folder:
         except ImportError:
             raise InputError("watch needs watchfiles: pip install 'humwatch[watch]'") from None
         self._watch = watchfiles.watch
-        if not folder.is_dir():
-            raise InputError(f"{folder} is no folder: give the one in which recordings arrive")
         self.folder, self.history, self.backlog = folder.resolve(), history, backlog
         self.arrived = time.monotonic()
         self._waiting: dict[Path, _Waiting] = {}
+        self._touched: dict[
+            Path, tuple[int, int]
+        ] = {}  # size and time of files with a new time and bytes that are known
         self._scanned = -float("inf")
         self._pause = RESCAN
 
@@ -77,7 +78,7 @@ class Folder:
         )
         for changed in changes:
             for _, name in changed:
-                self._note(Path(name), late=False)
+                self._note(Path(name), old=False)
             # Of a folder that is moved in nothing but itself is told.
             if time.monotonic() - self._scanned > self._pause or any(os.path.isdir(name) for _, name in changed):
                 self._scan()
@@ -93,11 +94,11 @@ class Folder:
         for place, folders, names in os.walk(self.folder):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in names:
-                self._note(Path(place, name), late=first)
+                self._note(Path(place, name), old=first)
         self._scanned = time.monotonic()
         self._pause = max(RESCAN, 20 * (self._scanned - begun))
 
-    def _note(self, path: Path, late: bool) -> None:
+    def _note(self, path: Path, old: bool) -> None:
         """Wait for a file, from anew if it has changed."""
         hidden = any(part.startswith(".") for part in path.relative_to(self.folder).parts)
         if hidden or path.suffix.lower() not in AUDIO_SUFFIXES:
@@ -109,16 +110,19 @@ class Folder:
         known = self._waiting.get(path)
         if known and (known.size, known.modified_ns) == (found.st_size, found.st_mtime_ns):
             return
-        if not known and self.history.has_file(self.file(path), found.st_size, found.st_mtime_ns):
+        if not known and (
+            self._touched.get(path) == (found.st_size, found.st_mtime_ns)
+            or self.history.has_file(self.file(path), found.st_size, found.st_mtime_ns)
+        ):
             return
         now = time.monotonic()
         self.arrived = now
-        self._waiting[path] = _Waiting(found.st_size, found.st_mtime_ns, now, now + SETTLED, late and not known)
+        self._waiting[path] = _Waiting(found.st_size, found.st_mtime_ns, now, now + SETTLED, old and not known)
 
     def _whole(self) -> Iterator[Clip]:
         begun = time.monotonic()
         ready = sorted((known.modified_ns, path) for path, known in self._waiting.items() if known.again <= begun)
-        arriving = [path for _, path in ready if not self._waiting[path].late]
+        arriving = [path for _, path in ready if not self._waiting[path].old]
         left_out = arriving[: max(0, len(arriving) - self.backlog)]
         gone = {*left_out}
         for path in left_out:
@@ -131,13 +135,15 @@ class Folder:
     def _taken(self, path: Path, leave_out: bool = False) -> Iterator[Clip]:
         """The clip, if its file is whole and not in the history; it waits no longer, unless it has changed or may change."""
         known = self._waiting[path]
-        self._note(path, late=False)
+        self._note(path, old=False)
         if not path.exists():
             log.warning("%s has gone before it was judged", path)
             del self._waiting[path]
         elif self._waiting[path] is known and (clip := self._read(path, known, leave_out)):
             del self._waiting[path]
-            if not self.history.has(clip.file, clip.sha256):
+            if self.history.has(clip.file, clip.sha256):
+                self._touched[path] = clip.size, clip.modified_ns
+            else:
                 yield clip
 
     def _read(self, path: Path, known: _Waiting, leave_out: bool) -> Clip | None:

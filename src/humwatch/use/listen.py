@@ -34,8 +34,8 @@ def listen(args: argparse.Namespace) -> None:
         name, source = "standard input", partial(piped, detector, args.format, args.rate, args.channels)
     else:
         name, source = "microphone", partial(microphone, detector)
-    history = open_history(args.history) if args.history else None
     out = ways(args.on_alarm, args.webhook, args.mqtt)
+    history = open_history(args.history) if args.history else None
     machine = args.machine or (detector.machines[0] if len(detector.machines) == 1 else None)
     raised = False
     try:
@@ -43,6 +43,7 @@ def listen(args: argparse.Namespace) -> None:
             print(sentence, file=sys.stderr)
         for event in monitor.replay(history.records() if history else []):
             report(event | {"repeated": True}, out)
+        before = monitor.heard, monitor.alarms
         print(rows.HEADER, flush=True)
         begun = datetime.now(UTC)
         windows = Windows(detector, name, source, args.hop, args.backlog, args.resample)
@@ -73,7 +74,8 @@ def listen(args: argparse.Namespace) -> None:
             raise InputError(
                 f"{name} has {windows.seconds:.1f} s of sound, a window has {detector.seconds:g} s: give more"
             )
-        log.info("%d windows, %d of them alarms, %d left out", monitor.heard, monitor.alarms, windows.left_out)
+        found = monitor.heard - before[0], monitor.alarms - before[1], windows.left_out
+        log.info("%d windows, %d of them alarms, %d left out", *found)
     finally:
         if history:
             history.close()

@@ -54,6 +54,8 @@ class Monitor:
         """Take a record; what is to be reported because of it."""
         self.heard += 1
         self.alarms += record.alarm
+        if record.detector != self.detector.short_name:  # another one, or an earlier calibration
+            return []
         machine = "" if record.nearest else record.machine
         found = []
         if not record.problem and (event := self._microphone(machine, record)):
@@ -100,8 +102,8 @@ class Monitor:
 
     def _drift(self, machine: str, record: Record, scores: list[float]) -> Event | None:
         calibration = self.detector.calibration(self.detector.known(machine))
-        if (record.detector, record.threshold) != (self.detector.short_name, calibration.threshold):
-            return None  # of an earlier calibration
+        if record.threshold != calibration.threshold:  # of another false-alarm rate
+            return None
         drift = self._drifts.setdefault(machine, Drift(calibration.scores, calibration.threshold))
         if self.continuous:
             self._windows[machine] += 1

@@ -26,10 +26,12 @@ def watch(args: argparse.Namespace) -> None:
     """Until it is stopped."""
     detector = load(args.detector, args.false_alarm_rate)
     check(detector, args)
-    history = open_history(args.history or args.folder / "history.csv")
-    folder = Folder(args.folder, history, args.backlog)
+    if not args.folder.is_dir():
+        raise InputError(f"{args.folder} is no folder: give the one in which recordings arrive")
     monitor = Monitor(detector, rule(args.alarm_after), args.hop, continuous=False)
     out = ways(args.on_alarm, args.webhook, args.mqtt)
+    history = open_history(args.history or args.folder / "history.csv")
+    folder = Folder(args.folder, history, args.backlog)
     try:
         for sentence in rows.promise(detector):
             print(sentence, file=sys.stderr)

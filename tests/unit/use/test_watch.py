@@ -326,6 +326,7 @@ def test_alarm_after_k_of_n_and_repeated_after_a_restart(fan, tmp_path):
         (["--webhook", "ftp://x"], "is no address"),
         (["--mqtt", "host"], "is no place to publish to"),
         (["--machine", "pump/01"], "does not know the machine pump/01"),
+        (["--false-alarm-rate", "2"], "the false-alarm rate is 2"),
         (["--hop", "0"], "--hop is 0"),
         (["--history", "own.csv"], "is no history of humwatch"),
         (["--history", "own.sqlite"], "cannot be used as a history"),
