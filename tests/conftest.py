@@ -198,3 +198,55 @@ def finished_directory(tmp_path_factory, worker_id) -> Project:
         return Project(folder / "project", config | {"sweeps": {}})
 
     return once(tmp_path_factory, worker_id, "finished_directory", make)
+
+
+USED = {
+    "dataset": {"name": "used", "source": "directory", "path": "../recordings"},
+    "trial": {"epochs": 3},
+    "features": {"logmel": {}, "modulation": {"source": "modspec"}},
+    "detectors": {
+        "vae": {"hidden": [16], "latent": 2},
+        "autoencoder": {"hidden": [16], "bottleneck": 2},
+        "idnn": {"hidden": [16]},
+        "id_classifier": {"subclusters": 2, "embedding": 8, "hidden": [16]},
+    },
+    "sweeps": {
+        "detectors": {"detector": ["mahalanobis", "knn", "gmm", "vae", "autoencoder", "idnn", "id_classifier"]},
+        "per_id": {"detector": ["mahalanobis"], "feature": ["modulation"], "scope": ["machine_id"]},
+    },
+    "ensembles": {"mixed": [{"detector": ["mahalanobis", "vae"]}], "fast": [{"detector": ["mahalanobis", "knn"]}]},
+    "validation": {"fraction": 0.3},
+    "alarm": {"false_alarm_rate": 0.1},
+    "bootstrap": {"samples": 10},
+    "device": "cpu",
+}
+
+
+@pytest.fixture(scope="session")
+def used(tmp_path_factory, worker_id) -> Project:
+    """A trial of every detector and two ensembles, on short clips of noise of two machines. Copy it before changing anything."""
+
+    def make(folder: Path) -> Project:
+        write_recordings(folder / "recordings", ids=("00", "02"), train=12, test=3)
+        return Project(folder / "project", USED)
+
+    return once(tmp_path_factory, worker_id, "used", make)
+
+
+@pytest.fixture(scope="session")
+def recordings(used) -> Path:
+    """Of `used`, of its machine type slider."""
+    return used.folder.parent / "recordings/slider"
+
+
+@pytest.fixture(scope="session")
+def detector(used) -> Path:
+    """The file that the workflow has packed."""
+    return used.results / "detectors/slider.humwatch"
+
+
+def humwatch(*arguments: object, cwd: Path | None = None, **kwargs) -> subprocess.CompletedProcess:
+    """The command line, as a process."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "humwatch", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=200, **kwargs)

@@ -96,29 +96,7 @@ class Feature(BaseFeature):
         return _edges(sample_rate, self.n_mels, self.fmin, self.fmax)[1:-1]
 
 
-@lru_cache
-def _window(n_fft: int) -> np.ndarray:
-    return np.hanning(n_fft + 1)[:-1].astype(np.float32)  # periodic
-
-
-@lru_cache
-def _mel_blocks(
-    sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None
-) -> list[tuple[slice, slice, np.ndarray]]:
-    """The mel filter matrix in blocks of mel bins, each with the band of FFT bins where it is not zero."""
-    filters = _filters(sample_rate, n_fft, n_mels, fmin, fmax)
-    blocks = []
-    for bins in np.array_split(np.arange(n_mels), MEL_BLOCKS):
-        if len(bins) == 0:
-            continue
-        used = np.flatnonzero(filters[bins].any(axis=0))
-        band = slice(used[0], used[-1] + 1) if len(used) else slice(0, 1)
-        weights = np.ascontiguousarray(filters[bins][:, band].T, np.float32)
-        blocks.append((slice(bins[0], bins[-1] + 1), band, weights))
-    return blocks
-
-
-def _filters(sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None) -> np.ndarray:
+def mel_filters(sample_rate: int, n_fft: int, n_mels: int, fmin: float = 0.0, fmax: float | None = None) -> np.ndarray:
     """Slaney's mel filters, (n_mels, n_fft / 2 + 1) float32: triangles of equal area, the same bytes as `librosa.filters.mel`.
 
     librosa itself takes more than a second to load.
@@ -129,6 +107,28 @@ def _filters(sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float
     filters = np.maximum(0, np.minimum(-ramps[:-2] / widths[:-1], ramps[2:] / widths[1:])).astype(np.float32)
     filters *= (2 / (edges[2:] - edges[:-2]))[:, None]
     return filters
+
+
+@lru_cache
+def _window(n_fft: int) -> np.ndarray:
+    return np.hanning(n_fft + 1)[:-1].astype(np.float32)  # periodic
+
+
+@lru_cache
+def _mel_blocks(
+    sample_rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None
+) -> list[tuple[slice, slice, np.ndarray]]:
+    """The mel filter matrix in blocks of mel bins, each with the band of FFT bins where it is not zero."""
+    filters = mel_filters(sample_rate, n_fft, n_mels, fmin, fmax)
+    blocks = []
+    for bins in np.array_split(np.arange(n_mels), MEL_BLOCKS):
+        if len(bins) == 0:
+            continue
+        used = np.flatnonzero(filters[bins].any(axis=0))
+        band = slice(used[0], used[-1] + 1) if len(used) else slice(0, 1)
+        weights = np.ascontiguousarray(filters[bins][:, band].T, np.float32)
+        blocks.append((slice(bins[0], bins[-1] + 1), band, weights))
+    return blocks
 
 
 def _edges(sample_rate: int, n_mels: int, fmin: float, fmax: float | None) -> np.ndarray:

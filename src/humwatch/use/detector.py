@@ -264,7 +264,10 @@ class _Member:
         return frames
 
     def score(self, frames: np.ndarray, machine: Machine, file: str) -> float:
-        value = float(self.models[machine].score(self._clip(frames, machine, file))[self.score_name][0])
+        try:
+            value = float(self.models[machine].score(self._clip(frames, machine, file))[self.score_name][0])
+        except InputError as error:  # of a network, which knows no names
+            raise InputError(str(error) if file in str(error) else f"{file}: {error}") from None
         mean, deviation = self.scales.get(machine, (0.0, 1.0))
         return (value - mean) / deviation
 

@@ -15,6 +15,7 @@ from conftest import write_clip
 from humwatch.errors import InputError
 from humwatch.features import store
 from humwatch.features.logmel import Feature as LogMel
+from humwatch.features.logmel import mel_filters
 
 
 def librosa_logmel(samples, rate, n_mels=128, n_fft=1024, hop_length=512, power=2.0, fmin=0.0, fmax=None):
@@ -43,6 +44,16 @@ def test_equal_to_librosa(parameters, rate):
     got = LogMel(**parameters)(samples, rate)
     assert got.shape == expected.shape and got.dtype == np.float32
     np.testing.assert_allclose(got[mel > 1e-10], expected[mel > 1e-10], atol=1e-3)
+
+
+@pytest.mark.parametrize("n_mels", [1, 40, 128])
+@pytest.mark.parametrize(("rate", "fmin", "fmax"), [(16000, 0.0, None), (44100, 999.0, 3000.0), (8000, 1000.0, 3999.5)])
+def test_mel_filters_are_the_bytes_of_librosas(n_mels, rate, fmin, fmax):
+    expected = librosa.filters.mel(sr=rate, n_fft=1024, n_mels=n_mels, fmin=fmin, fmax=fmax)
+    filters = mel_filters(rate, 1024, n_mels, fmin, fmax)
+    assert filters.dtype == expected.dtype and filters.tobytes() == expected.tobytes()
+    centres = librosa.mel_frequencies(n_mels + 2, fmin=fmin, fmax=fmax or rate / 2)[1:-1]
+    np.testing.assert_array_equal(LogMel(n_mels=n_mels, fmin=fmin, fmax=fmax).frequencies(rate), centres)
 
 
 def test_equal_to_librosa_on_real_clips(real_data):

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from humwatch.errors import InputError
+
 
 class DualBranch(nn.Module):
     """Embeds clips by two branches (Wilkinghoff 2023, "Design choices for learning embeddings from auxiliary tasks for
@@ -18,7 +20,7 @@ class DualBranch(nn.Module):
     sample_rate : in Hz; the spectrogram keeps 200 to 8000 Hz.
 
     forward: wave (batch, samples), full scale 1 -> embedding (batch, 256), spectrum branch first, spectrogram branch
-    second. Raises ValueError for another length.
+    second. Raises InputError for another length.
     """
 
     def __init__(self, samples: int = 160_000, sample_rate: int = 16_000):
@@ -29,8 +31,8 @@ class DualBranch(nn.Module):
 
     def forward(self, wave: Tensor) -> Tensor:
         if wave.shape[1] != self.samples:
-            raise ValueError(
-                f"this network takes clips of {self.samples} samples, got {wave.shape[1]}; cut or pad them."
+            raise InputError(
+                f"this network takes clips of {self.samples} samples, got {wave.shape[1]}: cut or pad them"
             )
         return torch.cat([self.spectrum(wave), self.spectrogram(wave)], dim=1)
 

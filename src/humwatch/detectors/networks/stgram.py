@@ -2,9 +2,11 @@
 
 import sys
 
-import librosa
 import torch
 from torch import Tensor, nn
+
+from humwatch.errors import InputError
+from humwatch.features.logmel import mel_filters
 
 
 class STgramMFN(nn.Module):
@@ -18,7 +20,7 @@ class STgramMFN(nn.Module):
     sample_rate : in Hz.
     mels : mel bins, and as many Tgram filters.
 
-    forward: wave (batch, samples), full scale 1 -> embedding (batch, 128). Raises ValueError for another length.
+    forward: wave (batch, samples), full scale 1 -> embedding (batch, 128). Raises InputError for another length.
 
     For 10 s at 16 kHz (313 frames) there are 1,150,742 parameters: Tgram 280,406 (131,072 for the filters,
     3 x (626 + 49,152)), stem 2112, bottlenecks 652,416, last layers 67,072 + 82,944 + 65,792. An ArcFace head of 41
@@ -35,8 +37,8 @@ class STgramMFN(nn.Module):
 
     def forward(self, wave: Tensor) -> Tensor:
         if wave.shape[1] != self.samples:
-            raise ValueError(
-                f"this network takes clips of {self.samples} samples, got {wave.shape[1]}; cut or pad them."
+            raise InputError(
+                f"this network takes clips of {self.samples} samples, got {wave.shape[1]}: cut or pad them"
             )
         x = torch.stack([self.logmel(wave), self.tgram(wave)], dim=1)  # (batch, 2, mels, frames)
         return self.mobilefacenet(x)
@@ -53,7 +55,7 @@ class LogMel(nn.Module):
 
     def __init__(self, sample_rate: int, mels: int):
         super().__init__()
-        filters = torch.from_numpy(librosa.filters.mel(sr=sample_rate, n_fft=N_FFT, n_mels=mels))
+        filters = torch.from_numpy(mel_filters(sample_rate, N_FFT, mels))
         # derived from the arguments, so not worth a place in a checkpoint
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
