@@ -57,6 +57,7 @@ class Folder:
             import watchfiles
         except ImportError:
             raise InputError("watch needs watchfiles: pip install 'humwatch[watch]'") from None
+        logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every change
         self._watch = watchfiles.watch
         self.folder, self.history, self.backlog = folder.resolve(), history, backlog
         self.arrived = time.monotonic()
