@@ -34,7 +34,6 @@ lint: .venv/installed  ## check format, style, types and the workflow
 	snakefmt --check Snakefile workflow
 	mypy
 	lint-imports
-	@# A stage's functions stand beside its rules, which Snakemake advises against; whatever else it finds counts.
 	snakemake --lint
 
 format: .venv/installed  ## format the code
