@@ -70,6 +70,7 @@ def main(args: argparse.Namespace) -> None:
             parquet.write(scores(rng, {"label": labels, "heard": True}), scored)
             held_out = scores(rng, {"label": 0, "pseudo": np.tile([True, False], CLIPS * len(IDS) // 2)})
             parquet.write(held_out, model / "validation.parquet")
+            parquet.write(held_out.assign(method="held-out clips"), model / "calibration.parquet")
             models.write(model, {}, [dict.fromkeys(models.LOG_COLUMNS, 1.0)], {"diverged": False})
         definition = {
             key: checked[key] for key in ("trial", "detectors", "features", "augmentations", "sweeps", "ensembles")

@@ -5,7 +5,7 @@ import os
 import pytest
 from conftest import write_clip
 
-AFTER = {"tables": 1, "figures": 1, "report": 1}
+AFTER = {"tables": 1, "figures": 1, "report": 1, "pack": 1}
 TRIALS = 4  # of the finished run: two learning rates, two seeds
 
 

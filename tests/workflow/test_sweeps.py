@@ -87,7 +87,7 @@ def test_milestone_added(finished, tmp_path):
     project = finished.copy(tmp_path / "project")
     rates = project.config["sweeps"]["rates"] | {"epochs": [1, 3]}
     project.configure(project.config | {"sweeps": {"rates": rates}})
-    assert project.planned() == {"train": 4, "score": 4, "tables": 1, "figures": 1, "report": 1}
+    assert project.planned() == {"train": 4, "score": 4, "tables": 1, "figures": 1, "report": 1, "pack": 1}
     done = project.run("--dry-run", "--printshellcmds", "--quiet", "host")
     assert (done.stdout + done.stderr).count("--continue-from=results/tiny/models/slider/vae_") == 4
 

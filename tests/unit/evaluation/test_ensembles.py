@@ -57,7 +57,7 @@ def test_an_ensemble_in_the_workflow(finished, tmp_path):
     members = [{"learning_rate": [0.01, 0.001], "seed": 0}, {"learning_rate": 0.001, "score": "std"}]
     project.configure(project.config | {"ensembles": {"both": members}})
     # One trial's scores are now read by a second pooling, which is submitted too.
-    assert project.planned() == {"score": 1, "ensemble": 1, "tables": 1, "figures": 1, "report": 1}
+    assert project.planned() == {"score": 1, "ensemble": 1, "tables": 1, "figures": 1, "report": 1, "pack": 1}
     project.run()
     scores = pd.read_parquet(project.results / "scores/slider/ensemble-both/epochs-0.parquet")
     auc = pd.read_csv(project.results / "tables/auc.csv", dtype={"machine_id": str})
