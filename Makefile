@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow bench campaign schema lint format clean
+.PHONY: help run test test-slow bench campaign schema lint format docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,24 +26,33 @@ bench: .venv/installed  ## measure speed, memory and growth: tables on the scree
 campaign: .venv/installed  ## kill runs, damage files, use hostile names; count what becomes of it (an hour)
 	python benchmarks/campaign.py
 
-schema: .venv/installed  ## enter the parameters of detectors and features into the configuration's schema
+schema: .venv/installed  ## enter the parameters of detectors, features and sources into the configuration's schema
 	python -m humwatch.study.schema
 
 lint: .venv/installed  ## check format, style, types and the workflow
 	ruff format --check . && ruff check .
 	snakefmt --check Snakefile workflow
 	mypy
+	lint-imports
 	snakemake --lint
 
 format: .venv/installed  ## format the code
 	ruff format . && ruff check --fix . && snakefmt Snakefile workflow
 
+docs: .venv/docs/installed  ## build the documentation's site in site/
+	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --quiet --strict
+
 clean:  ## remove results (not data/, not .venv)
-	rm -rf results .snakemake
+	rm -rf results .snakemake site
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "humwatch needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --quiet -r requirements.txt
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/docs/installed: docs/requirements.txt
+	$(PYTHON) -m venv .venv/docs
+	.venv/docs/bin/pip install --disable-pip-version-check --quiet -r docs/requirements.txt
 	touch $@

@@ -31,6 +31,14 @@ def real_data():
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def fan(tmp_path_factory):
+    """The file of a packed detector of one generated fan, with windows of a second."""
+    from small_detector import make_detector  # beside the tests of humwatch.use
+
+    return make_detector(tmp_path_factory.mktemp("fan") / "fan.humwatch")
+
+
 class Project:
     """A copy of the project in a folder of its own, with one configuration."""
 

@@ -11,14 +11,15 @@ from snakemake.logging import logger
 # A large plan is millions of objects that stay: looking for garbage among them took an eighth of its time.
 gc.set_threshold(1_000_000)
 
-ROOT = Path(os.path.relpath(workflow.basedir))
+# Of this file, not of workflow.basedir: that is the other workflow's folder where this one is its module.
+ROOT = Path(os.path.relpath(Path(str(workflow.current_basedir), "../..")))
 sys.path.insert(0, str(ROOT / "src"))
 
 from humwatch import files
 from humwatch.datasets import listing
 from humwatch.errors import InputError
 from humwatch.slugs import slug
-from humwatch.study import plan
+from humwatch.study import jobs, plan
 from humwatch.study.config import SCHEMA as SCHEMA_FILE, read_schema, validate
 from humwatch.study.imports import imported_files
 from humwatch.study.layout import MODEL_FILES, Layout
@@ -46,9 +47,8 @@ except InputError as error:
 
 layout = study.layout
 R = layout.root
-PATTERN = Layout(
-    "results/{dataset}"
-)  # the same paths with wildcards, which hold slugs, never a name as its owner has it
+# The same paths with wildcards, which hold slugs, never a name as its owner has it.
+PATTERN = Layout("results/{dataset}")
 
 
 wildcard_constraints:
@@ -80,11 +80,6 @@ def code(script, *modules):
 
 def as_json(value):
     return json.dumps(value, sort_keys=True)
-
-
-def machine_id_argument(scope):
-    machine_id = study.scopes_by_name[scope].machine_id
-    return [f"--machine-id={machine_id}"] if machine_id is not None else []
 
 
 def stored_mb(paths):

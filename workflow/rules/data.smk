@@ -1,32 +1,16 @@
 from humwatch.datasets.dcase_tables import DCASE2020
 
-
-def clip_list(machine_type, split):
-    """The list of the recordings that one clip table is made of, brought up to date."""
-    path = Path(".snakemake/recordings", dataset["name"], slug(machine_type), f"{split}.jsonl")
-    table = Path(layout.clip_table(slug(machine_type), split))
-    return str(listing.update(path, Path(study.folder), study.recordings[machine_type, split], table))
-
-
-# Before jobs are asked for, as with code. Features from elsewhere come without recordings.
-CLIP_LISTS = {key: clip_list(*key) for key in study.recordings if key in study.machines and study.source.has_recordings}
-
-
-def recordings_of(wildcards):
-    """What the clips of one machine type and split are made by, or the list of them."""
-    key = study.types[wildcards.machine_type], wildcards.split
-    return study.source.inputs(*key) if study.source.is_made else CLIP_LISTS[key]
-
-
-@lru_cache
-def sample_rate():
-    """Hz that every clip must have: as stated, or as most training clips have; 0 where none can be read, as their checks say."""
-    if stated := study.source.known_clips()[0]:
-        return stated
-    from humwatch.datasets import audio  # soundfile takes time to load
-
-    clips = [clip for (_, split), names in sorted(study.recordings.items()) if split == "train" for clip in names]
-    return audio.common_sample_rate([f"{study.folder}/{clip.clip}" for clip in clips]) or 0
+# Which recordings each clip table is made of: before jobs are asked for, as with code. Features from elsewhere come without.
+CLIP_LISTS = {
+    (machine_type, split): listing.update(
+        Path(".snakemake/recordings", dataset["name"], slug(machine_type), f"{split}.jsonl"),
+        Path(study.folder),
+        clips,
+        Path(layout.clip_table(slug(machine_type), split)),
+    )
+    for (machine_type, split), clips in study.recordings.items()
+    if (machine_type, split) in study.machines and study.source.has_recordings
+}
 
 
 rule demo:
@@ -54,12 +38,6 @@ rule demo:
 DATA = dataset["data_folder"]
 
 
-localrules:
-    download,
-    ground_truth,
-    unpack,
-
-
 rule download:
     """Fetch one archive from Zenodo, going on where an earlier try stopped (source dcase2020)."""
     output:
@@ -69,6 +47,7 @@ rule download:
     wildcard_constraints:
         name="(dev_data|eval_data_train|eval_data_test)_[^/]+",
     retries: 2
+    localrule: True
     resources:
         base_url=dataset["base_url"],  # no parameter: another mirror is no reason to fetch again
     params:
@@ -88,6 +67,7 @@ rule ground_truth:
     log:
         f"{R}/logs/download/ground_truth.log",
     retries: 2
+    localrule: True
     resources:
         base_url=dataset["base_url"],
     params:
@@ -108,6 +88,7 @@ rule unpack:
         f"{R}/logs/unpack/{{part}}_{{machine_type}}.log",
     wildcard_constraints:
         part="dev|additional|eval",
+    localrule: True
     params:
         title=lambda w: f"unpack {w.part} {w.machine_type}",
         folder=lambda w, output: str(Path(output[0]).parents[1]),
@@ -141,7 +122,10 @@ else:
     rule clips:
         """Open and check every clip of one machine type and split."""
         input:
-            recordings=recordings_of,
+            recordings=lambda w: (
+                study.source.inputs(study.types[w.machine_type], w.split)
+                or str(CLIP_LISTS[study.types[w.machine_type], w.split])
+            ),
             code=code("clips", f"datasets/{study.source.module}"),
         output:
             PATTERN.clip_table(),
@@ -152,7 +136,7 @@ else:
             title=lambda w: f"clips {w.machine_type} {w.split}",
             machine_type=lambda w: study.types[w.machine_type],
             dataset=lambda w: as_json(study.source.needed(w.split)),
-            sample_rate=lambda w: sample_rate(),
+            sample_rate=lambda w: study.sample_rate,
         shell:
             "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
             " --dataset={params.dataset:q} --machine-type={params.machine_type:q} --split={wildcards.split:q}"
@@ -169,5 +153,6 @@ rule merge_clips:
     log:
         "results/{dataset}/logs/clips/merge.log",
     priority: 1000  # what it says of the data is to be read before hours of training
+    localrule: True
     shell:
         "python {input.code[0]:q} --log={log:q} --title=clips --tables {input.tables:q} --out={output:q}"

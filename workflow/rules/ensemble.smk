@@ -1,21 +1,13 @@
-def members_of(wildcards):
-    """Trial, scopes and score of each member of an ensemble."""
-    return [
-        {"trial": t.name, "epochs": t.epochs, "score": t.parameters["score"], "scopes": [s.name for s in scopes]}
-        for t, scopes in study.members(wildcards.trial, study.types[wildcards.scope])
-    ]
-
-
-def of_members(path):
-    return lambda w: [path(s, m["trial"], m["epochs"]) for m in members_of(w) for s in m["scopes"]]
-
-
 rule ensemble:
     """Average the standardised scores of an ensemble's members, for one machine type."""
     input:
-        scores=of_members(layout.scores),
-        held_out=of_members(lambda *model: f"{layout.model(*model)}/validation.parquet"),
-        calibration=of_members(lambda *model: f"{layout.model(*model)}/calibration.parquet"),
+        scores=lambda w: [layout.scores(*m) for m in study.member_models(w.trial, study.types[w.scope])],
+        held_out=lambda w: [
+            f"{layout.model(*m)}/validation.parquet" for m in study.member_models(w.trial, study.types[w.scope])
+        ],
+        calibration=lambda w: [
+            f"{layout.model(*m)}/calibration.parquet" for m in study.member_models(w.trial, study.types[w.scope])
+        ],
         code=code("ensemble"),
     output:
         scores=PATTERN.scores(epochs=0),
@@ -27,10 +19,11 @@ rule ensemble:
         "results/{dataset}/logs/ensemble/{scope}/{trial}.log",
     wildcard_constraints:
         trial="ensemble-[^/]+",
+    localrule: True
     params:
         title=lambda w: f"ensemble {w.scope} {w.trial}",
         machine_type=lambda w: study.types[w.scope],
-        members=lambda w: as_json(members_of(w)),
+        members=lambda w: as_json(jobs.members(study, w.trial, study.types[w.scope])),
         results=lambda w, output: str(Path(output.scores).parents[3]),
         model=lambda w, output: str(Path(output.model).parent),
     shell:

@@ -1,5 +1,4 @@
 from humwatch.features import parquet
-from humwatch.features.base import feature_class
 
 try:
     IMPORTED = parquet.folders(
@@ -13,18 +12,7 @@ except InputError as error:
 COMPUTED = {name: feature["source"] for name, feature in config["features"].items() if name not in IMPORTED}
 # Now, not when a job asks: Snakemake looks into a folder once, and takes what comes later for missing.
 FEATURE_CODE = {name: code("features", f"features/{source}") for name, source in COMPUTED.items()}
-
-
-def any_of(names):
-    """Pattern of these names and no others."""
-    return "|".join(map(re.escape, names)) or "(?!)"  # which matches nothing
-
-
-def features_seconds(wildcards):
-    """Estimate for the clips of one machine type and split."""
-    machine_type = study.types[wildcards.machine_type]
-    clips = sum(n for (t, split, _), n in study.clips.items() if t == machine_type and split == wildcards.split)
-    return clips * feature_class(COMPUTED[wildcards.feature]).seconds_per_clip
+NOTHING = "(?!)"  # as a pattern, matches none
 
 
 rule features:
@@ -39,11 +27,12 @@ rule features:
     benchmark:
         "results/{dataset}/benchmarks/features/{feature}/{machine_type}/{split}.tsv"
     wildcard_constraints:
-        feature=any_of(COMPUTED),
+        feature="|".join(map(re.escape, COMPUTED)) or NOTHING,
     priority: 1000  # every training and score waits for them
     resources:
         mem_mb=lambda w, attempt: attempt * plan.stage_mb("features"),
-        runtime=lambda w, attempt: attempt * plan.minutes(features_seconds(w)),
+        runtime=lambda w, attempt: attempt
+        * plan.minutes(plan.features_seconds(study, w.feature, study.types[w.machine_type], w.split)),
     params:
         title=lambda w: f"features {w.feature} {w.machine_type} {w.split}",
         folder=lambda w: study.folder,
@@ -68,7 +57,7 @@ rule import_features:
     benchmark:
         "results/{dataset}/benchmarks/features/{feature}/{machine_type}/{split}.tsv"
     wildcard_constraints:
-        feature=any_of(IMPORTED),
+        feature="|".join(map(re.escape, IMPORTED)) or NOTHING,
     params:
         title=lambda w: f"features {w.feature} {w.machine_type} {w.split}",
         source=lambda w: f"{IMPORTED[w.feature]}/{study.types[w.machine_type]}.parquet",

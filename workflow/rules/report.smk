@@ -1,16 +1,10 @@
 report: "../report/workflow.rst"
 
 
-# The trial shown in detail is one of the first sweep's: which one, its table says when it is there.
-DETAIL = next(iter(study.sweeps.values()))
-DETAIL_DETECTORS = sorted({t.parameters["detector"] for t in DETAIL if not t.members})  # ensembles have none
-DETAIL_HEARD = sorted({t.parameters["feature"] for t in DETAIL if not t.members})
-DETAIL_FEATURES = [layout.features(feature, slug(t), "test") for feature in DETAIL_HEARD for t in study.scored_types]
-DETAIL_MODULES = [f"detectors/{name}" for name in DETAIL_DETECTORS]
-DETAIL_MODULES += sorted({f"features/{config['features'][name]['source']}" for name in DETAIL_HEARD})
-
-
-HEARD = [slug(t) for t in study.machine_types("train")]
+# The trial shown in detail may be any: which one, the tables say when they are there. Ensembles have no model of their own.
+DETAIL = [t.parameters for t in study.models.values() if not t.members]
+DETAIL_MODULES = sorted({f"detectors/{p['detector']}" for p in DETAIL})
+DETAIL_MODULES += sorted({f"features/{config['features'][p['feature']]['source']}" for p in DETAIL})
 
 # Masks to draw: those of the first trial that has any, else the defaults.
 AUGMENTATIONS = [
@@ -27,8 +21,8 @@ rule figures:
     input:
         clips="results/{dataset}/clips.parquet",
         tables=rules.tables.output,  # made of every score and log: naming those here as well would slow large plans down
-        features=DETAIL_FEATURES,
-        trained=[str(Path(path).with_name("train.parquet")) for path in DETAIL_FEATURES if path.split("/")[-2] in HEARD],
+        features=study.tested_features("test"),
+        trained=study.tested_features("train"),
         code=code("figures", *DETAIL_MODULES),
     output:
         listed="results/{dataset}/figures/figures.txt",
@@ -83,9 +77,9 @@ rule report:
         clips="results/{dataset}/clips.parquet",
         tables=rules.tables.output,
         figures=rules.figures.output.listed,
-        features=DETAIL_FEATURES,
+        features=study.tested_features("test"),
         code=code("report", *DETAIL_MODULES),
-        template=[str(ROOT / "src/humwatch/report/templates" / name) for name in ("style.css", "script.js")],
+        templates=sorted(str(path) for path in (ROOT / "src/humwatch/report/templates").iterdir()),
     output:
         report(
             "results/{dataset}/report.html",

@@ -4,7 +4,7 @@ rule score:
         features=lambda w: study.feature_files(w.scope, w.trial, "test"),
         model=f"{PATTERN.model()}/model.json",
         weights=f"{PATTERN.model()}/model.safetensors",
-        code=code_of_detector("score"),
+        code=lambda w: code("score", f"detectors/{study.models[w.trial].parameters['detector']}"),
     output:
         scores=PATTERN.scores(),
         submission=directory(PATTERN.of_model("submission")),
@@ -22,7 +22,7 @@ rule score:
     params:
         title=lambda w: f"score {w.scope} {w.trial}",
         model=lambda w, input: str(Path(input.model).parent),
-        trial=lambda w: ["--score", *study.poolings[w.trial, int(w.epochs)], *machine_id_argument(w.scope)],
+        trial=lambda w: jobs.scoring_arguments(study, w.scope, w.trial, int(w.epochs)),
     shell:
         "python {input.code[0]:q} --log={log:q} --title={params.title:q} --model={params.model:q}"
         " --features {input.features:q} {params.trial:q} --out={output.scores:q}"

@@ -53,6 +53,7 @@ rule tables:
         checksums=f"results/{{dataset}}/tables/{CHECKSUMS}",
     log:
         "results/{dataset}/logs/tables.log",
+    localrule: True
     params:
         definition=lambda w: as_json(
             {key: config[key] for key in ("trial", "detectors", "features", "augmentations", "sweeps", "ensembles")}

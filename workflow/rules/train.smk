@@ -8,36 +8,13 @@ for detector in {t.parameters["detector"] for t in study.trials if not t.members
     code("score", f"detectors/{detector}")
 
 
-def code_of_detector(script):
-    return lambda w: code(script, f"detectors/{study.models[w.trial].parameters['detector']}")
-
-
-def trial_arguments(wildcards, input):
-    """What a trial is, in one function: Snakemake calls every function for every job, which counts in large plans."""
-    trial = study.models[wildcards.trial]
-    arguments = [f"--detector={trial.parameters['detector']}", f"--hyperparameters={as_json(trial.hyperparameters)}"]
-    arguments += [f"--seed={trial.parameters['seed']}", *machine_id_argument(wildcards.scope)]
-    if input.masks:
-        target = config["augmentations"][trial.parameters["augmentation"]]["target"]
-        arguments += ["--masks", *input.masks, f"--mask-target={target}"]
-    if input.previous:
-        arguments += [f"--continue-from={Path(input.previous[0]).parent}"]
-    return arguments
-
-
-@lru_cache
-def group_of(scope, trial):
-    """The group of short trainings, several to a cluster job, or none. All milestones of a model are in it, or none is."""
-    return "short_trainings" if plan.model_seconds(study, scope, trial, GPU) < plan.SHORT_SECONDS else None
-
-
 rule train:
     """Fit one trial up to one milestone of epochs, going on from the milestone before."""
     input:
         features=lambda w: study.feature_files(w.scope, w.trial, "train"),
         masks=lambda w: study.mask_files(w.scope, w.trial),
         previous=lambda w: study.previous_files(w.scope, w.trial, int(w.epochs)),
-        code=code_of_detector("train"),
+        code=lambda w: code("train", f"detectors/{study.models[w.trial].parameters['detector']}"),
     output:
         *(f"{PATTERN.model()}/{name}" for name in MODEL_FILES),
     log:
@@ -49,7 +26,7 @@ rule train:
     # The longest first: epochs that are still to come in the trial's chain of milestones.
     priority: lambda w: max(study.milestones[w.trial]) - study.previous(w.trial, int(w.epochs))
     group:
-        lambda w: group_of(w.scope, w.trial)
+        lambda w: plan.group_of(study, w.scope, w.trial, GPU)
     threads: 1
     resources:
         **({} if config["device"] == "cpu" else {"gpu": 1}),
@@ -58,7 +35,7 @@ rule train:
         * plan.minutes(plan.training_seconds(study, w.trial, int(w.epochs), frames_of(w, input), GPU)),
     params:
         title=lambda w: f"train {w.scope} {w.trial}",
-        trial=trial_arguments,
+        trial=lambda w, input: jobs.training_arguments(study, w.scope, w.trial, input.masks, input.previous),
         validation=[f"--validation-{key}={config['validation'][key]}" for key in ("fraction", "seed")]
         + [f"--calibration-{key}={value}" for key, value in config["calibration"].items() if value is not None],
         device=config["device"],

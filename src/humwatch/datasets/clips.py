@@ -82,7 +82,7 @@ def _check(folder: Path, name: ClipName) -> tuple[dict, list[Remark]] | str:
     try:
         data = audio.load(path)
         recording = audio.decode(path, data)
-        remarks = recording.remarks + _remarks(path, recording)
+        remarks = recording.remarks + quality_remarks(path, recording)
     except InputError as error:
         return str(error)
     samples, channels = recording.samples.shape
@@ -91,7 +91,7 @@ def _check(folder: Path, name: ClipName) -> tuple[dict, list[Remark]] | str:
     return row, remarks
 
 
-def _remarks(path: Path, recording: Recording) -> list[Remark]:
+def quality_remarks(path: Path, recording: Recording) -> list[Remark]:
     """What the samples are worth. Raises InputError where no detector could work with them."""
     channels = recording.samples.T
     high, low = channels.max(axis=1), channels.min(axis=1)

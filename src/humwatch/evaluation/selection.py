@@ -5,11 +5,18 @@ trial's scores tell held-out clips from copies of them with a patch cut out and 
 arXiv 2104.04015), which are no longer normal though every value in them is.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
 # Trials that differ in these alone minimise the same loss on the same held-out clips.
 SAME_LOSS = {"learning_rate", "batch_size", "epochs", "seed", "hidden", "latent", "bottleneck", "score"}
+
+# Columns of a sweep's table that say whose it is and how it did; the others are parameters of its trials.
+NOT_PARAMETERS = {"sweep", "trial", "machine_type", "auc", "auc_low", "auc_high", "pauc", "n_normal", "n_anomaly", "selected",
+                  "best_by_labels", "criterion", "val_loss", "pseudo_auc", "diverged", "seconds_per_epoch", "reference",
+                  }  # fmt: skip
 
 
 def criterion(trials: pd.DataFrame, parameters: list[str]) -> str:
@@ -28,13 +35,25 @@ def choose(trials: pd.DataFrame, parameters: list[str]) -> int | None:
     return int(values.idxmin() if column == "val_loss" else values.idxmax())
 
 
-def overall_choice(trials: pd.DataFrame) -> int | None:
-    """Index of the row chosen over all sweeps of one machine type. Columns: the parameters, and those of `trained_row`.
+def all_trials(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """The tables of several sweeps as one, what each of them chose first. A trial that they share has one row."""
+    table = pd.concat(sweeps, ignore_index=True)
+    keys = [key for key in ("trial", "epochs", "score", "machine_type") if key in table]
+    return table.sort_values("selected", ascending=False, kind="stable").drop_duplicates(keys, ignore_index=True)
 
-    Trials that diverged are never chosen. The only trial needs no criterion.
+
+def overall_choice(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """The trial of each machine type that is chosen without labels among those of all sweeps; none of those that diverged.
+
+    Rows of the sweeps' tables; `criterion` is what it was chosen by here, `chosen_from` the number of trials. Among equals a
+    sweep's own choice comes first: tables are rounded.
     """
-    able = trials[~trials["diverged"].astype(bool)]
-    measures = {"val_loss", "pseudo_auc", "seconds_per_epoch", "diverged"}
-    described = able.map(lambda value: str(value) if isinstance(value, list) else value)
-    chosen = choose(described, [name for name in able if name not in measures]) if len(able) else None
-    return int(able.index[0]) if chosen is None and len(able) == 1 else chosen
+    trials = all_trials(sweeps)
+    parameters = [str(column) for column in trials if column not in NOT_PARAMETERS]
+    kept = ~trials["diverged"].astype(bool)
+    usable = trials.assign(val_loss=trials["val_loss"].where(kept), pseudo_auc=trials["pseudo_auc"].where(kept))
+    rows = {}
+    for _, part in usable.groupby("machine_type"):
+        if (row := choose(part, parameters)) is not None:
+            rows[row] = {"criterion": criterion(part, parameters), "chosen_from": len(part)}
+    return trials.loc[[*rows]].assign(**pd.DataFrame([*rows.values()], [*rows], ["criterion", "chosen_from"]))

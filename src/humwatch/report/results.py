@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from humwatch import parquet
-from humwatch.detectors import models
+from humwatch.detectors import base, models
+from humwatch.detectors.base import BaseDetector
 from humwatch.errors import InputError, damaged
 from humwatch.features import store
 from humwatch.features.base import Scale, feature_class
@@ -46,6 +47,10 @@ class Results:
         """Folder of the model that scores this machine id."""
         models = self._models(row)
         return Path(self.layout.model(*models.get(machine_id, next(iter(models.values())))))
+
+    def detector(self, row: pd.Series, machine_id: str) -> BaseDetector:
+        """The model that scores this machine id, loaded."""
+        return _load(self.model(row, machine_id))
 
     def scores(self, row: pd.Series) -> pd.DataFrame:
         """The test clips of the row's machine type; column `score` is the one that the trial names."""
@@ -105,13 +110,11 @@ class Results:
         return {i: (Scope(row["machine_type"], i).name, *end) for i in sorted(ids[ids == 2].index)}
 
 
-def chosen(sweep: pd.DataFrame) -> pd.DataFrame:
-    """The trials that the sweep chose without labels, one row per machine type; those that diverged are never chosen."""
-    return sweep[sweep["selected"].astype(bool) & ~sweep["diverged"].astype(bool)].drop_duplicates("machine_type")
+_load = lru_cache(base.load)  # the machine ids of one type may share a model
 
 
 def feature_of(row: pd.Series, sweep: pd.DataFrame) -> str:
-    """The feature that a trial hears; of an ensemble, which has none of its own, the first that its sweep's trials hear."""
+    """A trial's feature; of an ensemble, which has none of its own, the first of its members', which are in its sweep."""
     return row["feature"] if isinstance(row["feature"], str) else sweep["feature"].dropna().iloc[0]
 
 

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -96,6 +97,18 @@ def model_seconds(study: Study, scope: str, trial: str, gpu: bool) -> float:
     frames = frame_shape(study.config["features"][study.models[trial].parameters["feature"]])[0]
     frames *= study.clips_of(study.scopes_by_name[scope], "train")
     return sum(training_seconds(study, trial, epochs, frames, gpu) for epochs in study.milestones[trial])
+
+
+@cache
+def group_of(study: Study, scope: str, trial: str, gpu: bool) -> str | None:
+    """The group of short trainings, several to a cluster job, or none. All milestones of a model are in it, or none is."""
+    return "short_trainings" if model_seconds(study, scope, trial, gpu) < SHORT_SECONDS else None
+
+
+def features_seconds(study: Study, feature: str, machine_type: str, split: str) -> float:
+    """Of a feature that is computed, for the clips of one machine type and split."""
+    clips = sum(n for (t, of, _), n in study.clips.items() if t == machine_type and of == split)
+    return clips * feature_class(study.config["features"][feature]["source"]).seconds_per_clip
 
 
 def trial_scoring_seconds(study: Study, trial: str, frames: float) -> float:

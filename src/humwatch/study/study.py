@@ -6,6 +6,7 @@ What the rules of the workflow and `humwatch plan` go by. Nothing is read but na
 import itertools
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from humwatch.datasets import source as sources
@@ -116,6 +117,26 @@ class Study:
             (t, [s for s in self.tested_scopes[t.parameters["scope"]] if s.hears(machine_type)])
             for t in self.models[ensemble].members
         ]
+
+    def member_models(self, ensemble: str, machine_type: str) -> list[tuple[str, str, int]]:
+        """Scope, trial and epochs of the models whose scores an ensemble averages."""
+        return [(s.name, t.name, t.epochs) for t, scopes in self.members(ensemble, machine_type) for s in scopes]
+
+    def tested_features(self, split: str) -> list[str]:
+        """Feature files of a split of the machine types that a model without members is tested on, sorted."""
+        heard = {(t.parameters["feature"], t.parameters["scope"]) for t in self.trials if not t.members}
+        scopes = [(feature, scope.name) for feature, kind in heard for scope in self.tested_scopes[kind]]
+        return sorted({self.layout.features(f, t, split) for f, scope in scopes for t in self._types_of(scope, split)})
+
+    @cached_property
+    def sample_rate(self) -> int:
+        """Hz that every clip must have: as known, or as most training clips have; 0 where none can be read."""
+        if known := self.source.known_clips()[0]:
+            return known
+        from humwatch.datasets import audio  # soundfile takes time to load
+
+        clips = [clip for (_, split), names in sorted(self.recordings.items()) if split == "train" for clip in names]
+        return audio.common_sample_rate([Path(self.folder, clip.clip) for clip in clips]) or 0
 
     def clips_of(self, scope: Scope, split: str) -> int:
         """Number of clips that a model hears."""

@@ -15,7 +15,7 @@ from humwatch.errors import InputError
 from humwatch.evaluation.auc_table import trained_row
 from humwatch.evaluation.calibration import scales
 from humwatch.evaluation.decisions import calibrations
-from humwatch.evaluation.selection import overall_choice
+from humwatch.evaluation.selection import NOT_PARAMETERS, choose, overall_choice
 from humwatch.features import base as features
 from humwatch.study.layout import Scope
 from humwatch.study.study import Study
@@ -58,16 +58,36 @@ class Finished:
         return all(features.make(feature).from_recordings for feature in stated)
 
     def choice(self, heard: Scope) -> Trial | None:
-        """The trial chosen without labels over all sweeps, of those that can be used; None where nothing tells."""
+        """The trial chosen without labels over all sweeps, of those that can be used; None where nothing tells.
+
+        It is the one that the report shows in detail, where that can be used.
+        """
         known = self.machines(heard)
-        found = [trial for trial in self.study.trials if self.usable(trial)]
-        rows = []
-        for trial in found:
-            folders = [self.folder(trial, scope) for scope in self.scopes(trial, known)]
-            held_out = {folder: parquet.read(folder / "validation.parquet") for folder in folders}
-            rows.append({**trial.parameters, **trained_row(held_out, known[0][0], trial.parameters["score"])})
-        i = overall_choice(pd.DataFrame(rows)) if rows else None
-        return None if i is None else found[i]
+        tables: list[pd.DataFrame] = []
+        usable: dict[tuple, Trial] = {}
+        for sweep in self.study.sweeps.values():
+            found = [trial for trial in sweep if self.usable(trial)]
+            usable |= {(t.name, t.epochs, t.parameters["score"]): t for t in found}
+            table = pd.DataFrame([self._trained(trial, known) for trial in found])
+            if len(table):
+                parameters = [str(column) for column in table if column not in NOT_PARAMETERS]
+                tables.append(table.assign(selected=table.index == choose(table, parameters)))
+        if not usable:
+            return None
+        chosen = overall_choice(tables)
+        if len(chosen):
+            row = chosen.iloc[0]
+            return usable[row["trial"], row["epochs"], row["score"]]
+        return next(iter(usable.values())) if len(usable) == 1 and not tables[0]["diverged"].item() else None
+
+    def _trained(self, trial: Trial, known: Sequence[Machine]) -> dict[str, Any]:
+        """The trial's row in a sweep's table, as far as no label made it; numbers as tables round them."""
+        machine_type, folders = known[0][0], [self.folder(trial, scope) for scope in self.scopes(trial, known)]
+        held_out = {folder: parquet.read(folder / "validation.parquet") for folder in folders}
+        row = trained_row(held_out, machine_type, trial.parameters["score"])
+        rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
+        parameters = {k: str(v) if isinstance(v, list) else v for k, v in trial.parameters.items()}
+        return {**parameters, "trial": trial.name, "epochs": trial.epochs, "machine_type": machine_type, **rounded}
 
     def heard(self, name: str | None) -> Scope:
         """What a detector of this name hears, as folders of models are named; without a name, the only machine type."""

@@ -85,7 +85,7 @@ class Detector:
         """
         if isinstance(recording, np.ndarray):
             name = file or "the samples"
-            samples = self.at_own_rate(name, _one_channel(name, recording, self.channel), sample_rate, resample)
+            samples = self.at_own_rate(name, one_channel(name, recording, self.channel), sample_rate, resample)
         else:
             name = file or str(recording)
             samples = self.read(recording, resample)
@@ -184,6 +184,11 @@ class Detector:
         return found[0] if len(found) == 1 else None
 
     @property
+    def short_name(self) -> str:
+        """The beginning of the checksum of its file, which tells a calibration from the next."""
+        return self.description["sha256"][:16]
+
+    @property
     def channel(self) -> int | str:
         return self.description["channel"]
 
@@ -280,7 +285,7 @@ def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def _one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarray:
+def one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarray:
     """(samples,) or (samples, channels) -> (samples,) float32; one channel is what it is, whatever channel is asked for."""
     samples = np.asarray(samples, np.float32)
     if samples.ndim == 1:

@@ -8,7 +8,12 @@ from matplotlib.text import Text
 from PIL import Image
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from humwatch.report import figures
+from humwatch.report.figures.spectrograms import spectrogram_figure
+from humwatch.report.figures.style import save
+from humwatch.report.figures.sweeps import sweep_figure
+from humwatch.report.figures.training import training_figure
+from humwatch.report.figures.trial import embedding_figure, histogram_figure, roc_figure
+from humwatch.report.words import varied
 
 
 def sweep_table(machine_types=("slider",), **grid) -> pd.DataFrame:
@@ -44,7 +49,7 @@ def test_parameters_that_follow_from_the_detector_are_not_varied():
     table = sweep_table(detector=["vae", "gmm", "knn"], seed=[0, 1])
     table["window"] = table["detector"].map({"vae": 5, "gmm": 1, "knn": np.nan})
     table["pseudo_auc"] = np.arange(len(table))
-    assert figures.varied(table) == ["detector", "seed"]
+    assert varied(table) == ["detector", "seed"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +68,7 @@ def test_parameters_that_follow_from_the_detector_are_not_varied():
 )
 @pytest.mark.parametrize("machine_types", [["slider"], ["fan", "pump", "slider"]])
 def test_what_a_sweep_varies_decides_its_figure(grid, title, machine_types):
-    figure = figures.sweep_figure(sweep_table(machine_types, **grid), "study", "Generated recordings.")
+    figure = sweep_figure(sweep_table(machine_types, **grid), "study", "Generated recordings.")
     words = re.sub(r"\s+", " ", texts(figure))
     assert title in words
     assert "Generated recordings." in words
@@ -72,7 +77,7 @@ def test_what_a_sweep_varies_decides_its_figure(grid, title, machine_types):
 
 def test_heat_map_shows_every_auc_and_marks_diverged_cells():
     table = sweep_table(learning_rate=[0.1, 0.01, 0.001], batch_size=[100, 1000])
-    words = texts(figures.sweep_figure(table, "study"))
+    words = texts(sweep_figure(table, "study"))
     for auc in table["auc"].dropna():
         assert f"{auc:.3f}" in words
     assert words.count("diverged") == 2  # the cell and the legend
@@ -80,7 +85,7 @@ def test_heat_map_shows_every_auc_and_marks_diverged_cells():
 
 
 def test_run_time_has_an_axis_of_its_own_in_seconds():
-    figure = figures.sweep_figure(sweep_table(batch_size=[100, 200, 1000]), "study")
+    figure = sweep_figure(sweep_table(batch_size=[100, 200, 1000]), "study")
     assert [axes.get_ylabel() for axes in figure.axes] == ["AUC (mean over ids)", "seconds\nper epoch"]
 
 
@@ -94,7 +99,7 @@ def scores_table(labelled=True) -> pd.DataFrame:
 
 def test_roc_curves_are_those_of_scikit_learn():
     scores = scores_table()
-    figure = figures.roc_figure(scores, "ROC")
+    figure = roc_figure(scores, "ROC")
     curves = [line for line in figure.axes[0].lines if line.get_label().startswith("id ")]
     for curve, (machine_id, clips) in zip(curves, scores.groupby("machine_id"), strict=True):
         labels = clips["label"].to_numpy(int)
@@ -105,11 +110,11 @@ def test_roc_curves_are_those_of_scikit_learn():
 
 
 def test_histograms_hold_every_clip_once():
-    figure = figures.histogram_figure(scores_table(), "Scores")
+    figure = histogram_figure(scores_table(), "Scores")
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["id 00", "id 02"]
     words = texts(figure)
     assert "normal" in words and "anomaly" in words
-    assert "no label" in texts(figures.histogram_figure(scores_table(labelled=False), "Scores"))
+    assert "no label" in texts(histogram_figure(scores_table(labelled=False), "Scores"))
 
 
 def test_training_curves_leave_out_what_diverged():
@@ -123,7 +128,7 @@ def test_training_curves_leave_out_what_diverged():
         )
         for _, row in table.iterrows()
     ]
-    words = texts(figures.training_figure(logs, "study"))
+    words = texts(training_figure(logs, "study"))
     assert "1 diverged, not drawn" in words
     assert "chosen trial, training" in words
 
@@ -131,22 +136,20 @@ def test_training_curves_leave_out_what_diverged():
 def test_spectrogram_axes_are_seconds_and_hertz():
     frames = np.random.default_rng(0).normal(size=(101, 64))
     frequencies = np.geomspace(50, 8000, 64)
-    figure = figures.spectrogram_figure(
-        [("Normal", frames), ("Anomalous", frames)], frequencies, 0.05, "Mel spectrograms"
-    )
+    figure = spectrogram_figure([("Normal", frames), ("Anomalous", frames)], frequencies, 0.05, "Mel spectrograms")
     axes = figure.axes[0]
     assert axes.images[0].get_extent()[:2] == pytest.approx((-0.025, 5.025))
     for place, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True):
         assert np.interp(place, np.arange(64), frequencies) == pytest.approx(float(label.get_text().replace(",", "")))
     assert figure.axes[1].get_xlabel() == "seconds"
-    unknown = figures.spectrogram_figure([("Normal", frames)], None, None, "Spectrogram")
+    unknown = spectrogram_figure([("Normal", frames)], None, None, "Spectrogram")
     assert (unknown.axes[0].get_xlabel(), unknown.axes[0].get_ylabel()) == ("frame", "bin")
 
 
 def test_files_are_the_same_bytes_each_time(tmp_path):
     table = sweep_table(seed=[0, 1, 2])
     for name in ("one", "two"):
-        figures.save(figures.sweep_figure(table, "seeds"), tmp_path / name)
+        save(sweep_figure(table, "seeds"), tmp_path / name)
     for ending in ("png", "svg"):
         assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
     assert Image.open(tmp_path / "one.png").width == 700
@@ -157,7 +160,7 @@ def test_embeddings_in_two_dimensions():
     """Axes are principal components: of points on a line in space, the second one says nothing."""
     line = np.linspace(-1, 1, 30)[:, None] * np.array([[1.0, 2.0, -1.0, 0.5]])
     kind = np.repeat(["training", "normal", "anomaly"], 10)
-    figure = figures.embedding_figure([("00", line, kind), ("02", line, kind), ("04", line, kind)], "Embeddings")
+    figure = embedding_figure([("00", line, kind), ("02", line, kind), ("04", line, kind)], "Embeddings")
     assert len(figure.axes) == 3
     assert figure.axes[0].get_title(loc="left").startswith("id 00 (100%")
     drawn = [np.asarray(part.get_offsets()) for part in figure.axes[0].collections]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,14 @@ from conftest import ROOT
 from PIL import Image
 from test_figures import scores_table, sweep_table
 
+from humwatch.evaluation.selection import overall_choice
 from humwatch.features.base import Scale
-from humwatch.report import figures
-from humwatch.report.page import Clip, Machine, Report, Study, inline_svg, mp3, pick, render
+from humwatch.files import write_checksums
+from humwatch.report.content import Clip, Machine, Report, Study, pick
+from humwatch.report.figures import style
+from humwatch.report.figures.sweeps import sweep_figure
+from humwatch.report.listen import mp3
+from humwatch.report.page import inline_svg, render
 
 RATE, HOP, SECONDS = 16000, 0.05, 2.0
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -30,6 +36,8 @@ FLAGS = [
 # A window as narrow as a phone's, which headless Chromium itself does not open, and what the page in it says of itself.
 FRAME = """<!doctype html><body><iframe src="probed.html" style="border: 0; width: {width}px; height: 2400px"></iframe>
 <script>addEventListener("message", (message) => document.body.dataset.seen = message.data);</script>"""
+HOSTILE = "<img src=x onerror=alert(1)>&\"'"
+HOSTILES = pd.DataFrame({HOSTILE: [HOSTILE, "other"], "trial": [HOSTILE, "x"]})
 # Run in the page: what a person with a mouse would see and do.
 PROBE = """
 <script>
@@ -91,17 +99,17 @@ def report(machines: list[Machine], **kwargs) -> Report:
     )
     clips = clips.assign(seconds=SECONDS)
     table = sweep_table(learning_rate=[0.1, 0.01, 0.001], batch_size=[100, 1000]).assign(
-        criterion="val_loss", reference=""
+        criterion="val_loss", pseudo_auc=0.6, reference=""
     )
     svg = io.StringIO()
-    figures.sweep_figure(table, "rates").savefig(svg, format="svg")
+    sweep_figure(table, "rates").savefig(svg, format="svg")
     drawn = {"AUC of the sweep rates": svg.getvalue()}
     made = Report(
         title="tiny",
         generated=True,
         clips=clips,
         studies=[Study("rates", table, pd.DataFrame({"seed": [0], "mean": [0.7]}), drawn)],
-        chosen=table[table["selected"]],
+        chosen=overall_choice([table]),
         detail=drawn,
         machines=machines,
         tables={"auc": table},
@@ -201,9 +209,35 @@ def test_without_labels_nothing_is_measured():
 
 
 def test_names_are_text_and_never_markup():
-    text = render(report([machine([clip("<script>alert(1)</script>.wav")])], title="<b>"))
-    assert "<script>alert" not in text
-    assert "<h1><b>" not in text
+    """Whatever a user, or a file of theirs, may call something."""
+    made = report(
+        [machine([clip(HOSTILE)])], title=HOSTILE, warnings=[HOSTILE], config=HOSTILE, tables={HOSTILE: HOSTILES}
+    )
+    made.machines[0].machine_type = made.machines[0].machine_id = HOSTILE
+    made.clips = made.clips.assign(machine_type=HOSTILE, machine_id=HOSTILE, quality=HOSTILE)
+    study = made.studies[0]
+    study.name, study.shaped = HOSTILE, HOSTILES
+    study.figures = made.detail = {HOSTILE: "<svg></svg>"}
+    study.table[["trial", "machine_type", "detector", "reference"]] = HOSTILE
+    study.table["diverged"] = True
+    made.chosen[["trial", "machine_type"]] = HOSTILE
+    text = render(made)
+    parser = HTMLParser()
+    found: list[tuple] = []
+    parser.handle_starttag = lambda tag, attributes: found.append((tag, *dict(attributes)))
+    parser.feed(text)
+    assert not {tag for tag in found if tag[0] == "img" or "onerror" in tag}
+    assert html.unescape(text).count(HOSTILE) > 20
+
+
+def test_the_summary_says_how_the_trial_was_chosen():
+    made = report([])
+    made.chosen = made.chosen.assign(auc=0.75, auc_low=0.7, auc_high=0.8, pauc=0.6, criterion="pseudo_auc", trial="knn")
+    text = re.sub(r"\s+", " ", render(made))
+    assert "95 % interval 0.700 to 0.800; pAUC 0.600; chosen from 6 trials by pseudo-anomaly AUC" in text
+    assert "<code>knn</code> (AUC 0.750, 95 % interval 0.700 to 0.800), chosen from 6 trials by how well" in text
+    best = made.studies[0].table["auc"].max()
+    assert f'{best - 0.75:.3f}</div><div class="muted">the best trial by test labels: {best:.3f}<' in text
 
 
 def test_clips_are_left_out_rather_than_exceed_the_limit():
@@ -271,19 +305,26 @@ def test_picked_clips():
 
 def test_figures_take_the_colours_of_the_page():
     svg = io.StringIO()
-    figures.sweep_figure(sweep_table(seed=[0, 1]), "seeds").savefig(svg, format="svg")
+    sweep_figure(sweep_table(seed=[0, 1]), "seeds").savefig(svg, format="svg")
     inlined = inline_svg(svg.getvalue(), "one", "AUC & seeds")
     assert 'aria-label="AUC &amp; seeds"' in inlined
-    assert figures.INK not in inlined and "var(--ink)" in inlined
+    assert style.INK not in inlined and "var(--ink)" in inlined
     assert set(re.findall(r'(?:href="|url\()#([\w-]+)', inlined)) <= set(re.findall(r'\bid="([^"]+)"', inlined))
 
 
 def test_scripts_make_figures_and_page_of_a_finished_run(finished, tmp_path):
+    """Of two sweeps: the trial in detail is one of the second."""
     results = tmp_path / "tiny"
     shutil.copytree(finished.results, results)
     for name in ("report.html", "figures"):
         shutil.rmtree(results / name, ignore_errors=True)
-    common = ["--results", results, "--sweeps", '["rates"]']
+    table = pd.read_csv(results / "tables/sweeps/rates.csv")
+    best = table["val_loss"] == table["val_loss"].min()
+    for name, part in (("first", table[~best]), ("second", table[best])):
+        part.assign(sweep=name).to_csv(results / f"tables/sweeps/{name}.csv", index=False)
+        shutil.copy(results / "tables/sweeps/rates_report.csv", results / f"tables/sweeps/{name}_report.csv")
+    write_checksums(results / "tables/sha256sums.txt", (results / "tables").rglob("*.csv"))
+    common = ["--results", results, "--sweeps", '["first", "second"]']
     tables = ["--tables", results / "tables/auc.csv", results / "tables/selected.csv"]
     out = [
         "--recordings",
@@ -297,8 +338,10 @@ def test_scripts_make_figures_and_page_of_a_finished_run(finished, tmp_path):
         subprocess.run([sys.executable, ROOT / f"workflow/scripts/{script}.py", *common, *arguments], check=True)
     drawn = {str(path.relative_to(results / "figures")) for path in (results / "figures").rglob("*.[ps]*g")}
     names = [
-        "sweeps/rates",
-        "training/rates",
+        "sweeps/first",
+        "sweeps/second",
+        "training/first",
+        "training/second",
         "trial/roc_slider",
         "trial/scores_slider",
         "trial/embedding_slider",
@@ -306,5 +349,7 @@ def test_scripts_make_figures_and_page_of_a_finished_run(finished, tmp_path):
     ]
     assert drawn == {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
     page = (results / "report.html").read_text()
-    assert page.count("<figure>") == 6
+    assert page.count("<figure>") == 8
+    assert f"slider: <code>{table.loc[best, 'trial'].item()}, 1 epoch</code>" in page
+    assert "chosen from 4 trials by the loss of held-out normal clips" in page
     assert page.count("<audio") == page.count('class="error"') >= 6

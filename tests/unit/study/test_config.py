@@ -26,8 +26,6 @@ from humwatch.features.store import Features
 from humwatch.study import config, costs, plan, trials
 from humwatch.study.config import read_schema, validate
 from humwatch.study.reading import check_files, read
-from humwatch.study.schema import written
-from humwatch.study.study import Study
 
 SCHEMA = read_schema()
 DEMO = {"dataset": {"name": "x", "source": "demo"}}
@@ -462,11 +460,6 @@ def test_defaults_need_little_memory():
 # A new detector, a new feature
 
 
-def recipe(language: str) -> list[str]:
-    """The blocks of code of config/README.md."""
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "config/README.md").read_text(), re.S)
-
-
 @pytest.fixture
 def detectors_folder(tmp_path, monkeypatch):
     """A folder whose files count as detectors."""
@@ -484,22 +477,6 @@ def entered(**entries) -> dict:
     schema = copy.deepcopy(SCHEMA)
     schema["$defs"]["detectors"] |= entries
     return schema
-
-
-def test_the_recipe_for_a_detector(detectors_folder, tmp_path, monkeypatch):
-    """Word for word: the file, its entry, the test."""
-    file, test = recipe("python")
-    (detectors_folder / "loudness.py").write_text(file)
-    schema = yaml.safe_load(written(config.SCHEMA.read_text()))
-    checked = validate({"dataset": {"name": "loud", "source": "demo"}, "trial": {"detector": "loudness"}}, schema)
-    (trial,) = trials.sweeps(checked, schema)["trial"]
-    assert trial.name == "loudness_seed-0" and trial.parameters["score"] == "score" and trial.epochs == 0
-    assert trial.hyperparameters == {"quantile": 0.5}
-    assert plan.Plan(Study(checked, schema)).on(1)["cluster jobs of trainings"] == 1
-    monkeypatch.syspath_prepend(ROOT / "tests/unit/detectors")  # where the recipe puts the test
-    names: dict = {}
-    exec(test, names)
-    names["test_louder_clips_are_anomalous"]()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,47 @@
+"""Arguments that `watch` and `listen` share."""
+
+import argparse
+from pathlib import Path
+
+
+def add_alarm_options(parser: argparse.ArgumentParser, silent_after: float, backlog: int, what: str) -> None:
+    """silent_after, backlog: defaults. what: what arrives."""
+    parser.add_argument("--machine", metavar="TYPE/ID", help="which machine it is")
+    parser.add_argument("--resample", action="store_true", help="take sound of any sample rate")
+    parser.add_argument(
+        "--false-alarm-rate", type=float, metavar="RATE", help="to promise; default: that of the detector"
+    )
+    parser.add_argument(
+        "--alarm-after",
+        default="1/1",
+        metavar="K/N",
+        help="raise an alarm when K of the last N windows are; default: 1/1",
+    )
+    parser.add_argument(
+        "--on-alarm",
+        metavar="CMD",
+        help="program to run on an alarm, without a shell: kind, machine, file and sentence are added to its arguments, and "
+        "it reads the alarm as JSON from standard input; it has 10 s, and three tries where it fails, as all three ways out",
+    )
+    parser.add_argument("--webhook", metavar="URL", help="address to post alarms to, as JSON")
+    parser.add_argument("--mqtt", metavar="HOST/TOPIC", help="MQTT broker and topic to publish alarms to, as JSON")
+    parser.add_argument(
+        "--silent-after",
+        type=float,
+        default=silent_after,
+        metavar="SECONDS",
+        help=f"no {what} for so long is an alarm of the microphone; default: {silent_after:g}",
+    )
+    parser.add_argument(
+        "--backlog",
+        type=int,
+        default=backlog,
+        metavar="N",
+        help=f"how many may wait; of more, the oldest are left out, and counted; default: {backlog}",
+    )
+    parser.add_argument(
+        "--history",
+        type=Path,
+        metavar="FILE",
+        help="what is judged, a row each: .sqlite for SQLite, else CSV",
+    )

@@ -1,0 +1,100 @@
+"""A table as the page shows it: what is the same in every row is said once, below; headings sort it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from humwatch.report.words import words
+
+ROWS = 300  # of a table
+NEVER_FIXED = {"auc", "auc_low", "auc_high"}
+CHOICES = {"selected": ("chosen", "good"), "best_by_labels": ("best by labels", ""), "diverged": ("diverged", "warn")}
+# Who it is, what it was made with (""), how well it did, how it was chosen; the long names last.
+ORDER = ["machine_type", "machine_id", "", "auc", "auc_low", "auc_high", "auc_mean", "auc_std", "pauc", "pauc_mean",
+         "pauc_std", *CHOICES, "val_loss", "pseudo_auc", "seconds_per_epoch", "trial", "note"]  # fmt: skip
+
+
+@dataclass
+class Cell:
+    """Its text, or its chips (word, look); the attributes of its element."""
+
+    text: str = ""
+    chips: list[tuple[str, str]] = field(default_factory=list)
+    attributes: dict[str, str] = field(default_factory=dict)
+    is_code: bool = False
+
+
+@dataclass
+class Table:
+    """columns: name -> "text", "number", "interval" or "choice". rows: whether it is chosen, and its cells.
+
+    length: rows that there are, of which the first `ROWS` are shown. same: what is the same in all of them.
+    """
+
+    caption: str
+    columns: dict[str, str]
+    rows: list[tuple[bool, list[Cell]]]
+    length: int
+    same: str
+
+
+def table_of(table: pd.DataFrame, caption: str, as_it_is: bool = False) -> Table:
+    """as_it_is: columns in their order, nothing left out."""
+    names, same = [str(c) for c in table], ""
+    if not as_it_is:
+        names = sorted(
+            (c for c in names if not table[c].isna().all()), key=lambda c: ORDER.index(c if c in ORDER else "")
+        )
+        fixed = [c for c in names if len(table) > 1 and c not in NEVER_FIXED and table[c].nunique(dropna=False) == 1]
+        names = [c for c in names if c not in fixed]
+        told = [f"{words(c)} {cell_text(c, table[c].iloc[0])}" for c in fixed if c not in ("sweep", *CHOICES)]
+        same = "; ".join(told)
+    columns: dict[str, str] = {}
+    for c in names:
+        if c in CHOICES:
+            columns["choice"] = "choice"
+        elif c == "auc_high" and "auc_low" in names:
+            columns["95 % interval"] = "interval"
+        elif c != "auc_low" or "auc_high" not in names:
+            numeric = pd.api.types.is_numeric_dtype(table[c]) and not pd.api.types.is_bool_dtype(table[c])
+            columns[c] = "number" if numeric else "text"
+    rows = [
+        (bool(row.get("selected")), [_cell(row, c, kind) for c, kind in columns.items()])
+        for row in table.head(ROWS).to_dict("records")
+    ]
+    return Table(caption, columns, rows, len(table), same)
+
+
+def cell_text(column: str, value: Any) -> str:
+    if value is None or (not isinstance(value, list) and pd.isna(value)):
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        if "auc" in column:
+            return f"{value:.3f}"
+        return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.4g}"
+    return str(value)
+
+
+def _cell(row: Mapping[Any, Any], column: str, kind: str) -> Cell:
+    if kind == "choice":
+        chips = [chip for name, chip in CHOICES.items() if row.get(name) is True]
+        return Cell(chips=chips, attributes={"data-value": " ".join(word for word, _ in chips)})
+    if kind == "interval":
+        low, high = (cell_text(name, row[name]) for name in ("auc_low", "auc_high"))
+        return Cell(f"{low} – {high}" if low else "", attributes={"class": "number", "data-value": low})
+    value = row[column]
+    text = cell_text(column, value)
+    if kind == "number":
+        attributes = {"class": "number", "data-value": "" if pd.isna(value) else repr(float(value))}
+        if column in ("auc", "auc_mean") and not pd.isna(value):
+            share = 100 * min(max((float(value) - 0.5) * 2, 0), 1)
+            attributes |= {"class": "number bar", "style": f"--share: {share:.0f}%"}
+        return Cell(text, attributes=attributes)
+    if column.endswith("trial"):
+        return Cell(text, is_code=True)
+    return Cell(text, attributes={"class": "text"} if len(text) > 40 and " " in text else {})

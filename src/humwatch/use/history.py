@@ -1,0 +1,195 @@
+"""What a watch or a listening has judged so far, on disk: one record per clip, there before anybody hears of it.
+
+CSV, or SQLite (by the file's suffix). Either survives a kill at any moment: of a CSV file's last line that is not whole, the
+clip is judged again; SQLite commits or does not.
+"""
+
+import csv
+import dataclasses
+import os
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from humwatch.errors import InputError
+from humwatch.locking import try_lock
+
+SQLITE_SUFFIXES = {".sqlite", ".sqlite3", ".db"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A clip (of `watch`) or a window (of `listen`), and what became of it.
+
+    file: its path below the watched folder, or when it was heard. start_s, machine to why: of its strangest window, as `score`
+    has them. nearest: nothing said which machine it is, the nearest was taken. microphone: what is wrong with the microphone.
+    problem: why there is no score. scores: of all windows, joined by spaces. time: when it was judged, UTC. bytes, modified_ns:
+    of the file, whose sha256 need not be taken again. detector: the beginning of its file's checksum.
+    """
+
+    file: str
+    start_s: float | None = None
+    machine: str = ""
+    score: float | None = None
+    p_value: float | None = None
+    threshold: float | None = None
+    alarm: bool = False
+    extrapolated: bool = False
+    why: str = ""
+    nearest: bool = False
+    microphone: str = ""
+    problem: str = ""
+    scores: str = ""
+    time: str = ""
+    sha256: str = ""
+    bytes: int = 0
+    modified_ns: int = 0
+    detector: str = ""
+
+
+COLUMNS = [field.name for field in dataclasses.fields(Record)]
+NUMBERS = {"start_s": float, "score": float, "p_value": float, "threshold": float, "bytes": int, "modified_ns": int}
+TRUTHS = {"alarm", "extrapolated", "nearest"}
+
+
+class History(ABC):
+    """Records, oldest first; one process at a time writes them."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises InputError where the file is something else, or another process writes it."""
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not try_lock(path.with_name(f".{path.name}.lock")):
+            raise InputError(f"another humwatch writes {path}: stop it, or give another file (--history)")
+
+    @abstractmethod
+    def records(self) -> Iterator[Record]:
+        """All that are there."""
+
+    @abstractmethod
+    def add(self, record: Record) -> None:
+        """Write a record; it is on the disk afterwards."""
+
+    @abstractmethod
+    def has_file(self, file: str, size: int, modified_ns: int) -> bool:
+        """Whether there is a record of a file that has not changed since."""
+
+    @abstractmethod
+    def has(self, file: str, sha256: str) -> bool:
+        """Whether there is a record of a file with these bytes."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Nothing is written any more."""
+
+
+def open_history(path: Path) -> History:
+    """The history in a file, which is made where there is none."""
+    return SqliteHistory(path) if path.suffix.lower() in SQLITE_SUFFIXES else CsvHistory(path)
+
+
+class CsvHistory(History):
+    """A table that any program reads. What it holds is kept in memory too, some 200 bytes per clip."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._file = open(path, "a+", encoding="utf-8", newline="")  # noqa: SIM115
+        self._drop_torn_line()
+        self._writer = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
+        self._file.seek(0)
+        header = self._file.readline().rstrip("\n")
+        if not header:
+            self._writer.writeheader()
+            self._flush()
+        elif header != ",".join(COLUMNS):
+            raise InputError(f"{path} is no history of humwatch: give another file (--history)")
+        self._clips: set[tuple[str, str]] = set()
+        self._files: dict[str, tuple[int, int]] = {}
+        for record in self.records():
+            self._note(record)
+
+    def records(self) -> Iterator[Record]:
+        with open(self.path, encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                yield _record(row)
+
+    def add(self, record: Record) -> None:
+        self._writer.writerow(dataclasses.asdict(record))
+        self._flush()
+        self._note(record)
+
+    def has_file(self, file: str, size: int, modified_ns: int) -> bool:
+        return self._files.get(file) == (size, modified_ns)
+
+    def has(self, file: str, sha256: str) -> bool:
+        return (file, sha256) in self._clips
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _note(self, record: Record) -> None:
+        self._clips.add((record.file, record.sha256))
+        self._files[record.file] = record.bytes, record.modified_ns
+
+    def _flush(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _drop_torn_line(self) -> None:
+        with open(self.path, "rb+") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 2**20))  # longer than any line
+            whole = file.read().rfind(b"\n") + 1
+            file.truncate(max(0, end - 2**20) + whole)
+
+
+class SqliteHistory(History):
+    """Table `clips`, to be queried while it is written (write-ahead log)."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        kinds = {float: "REAL", int: "INTEGER"}
+        columns = [f"{c} {'INTEGER' if c in TRUTHS else kinds.get(NUMBERS.get(c, str), 'TEXT')}" for c in COLUMNS]
+        self._base = sqlite3.connect(path, timeout=60, isolation_level=None)  # every statement is committed
+        try:
+            self._base.execute("PRAGMA journal_mode = WAL")
+            self._base.execute("PRAGMA synchronous = FULL")
+            self._base.execute(f"CREATE TABLE IF NOT EXISTS clips ({', '.join(columns)}, PRIMARY KEY (file, sha256))")
+            found = [name for _, name, *_ in self._base.execute("PRAGMA table_info(clips)")]
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"{path} cannot be used as a history ({error}): give another file (--history)") from None
+        if found != COLUMNS:
+            raise InputError(f"{path} is no history of humwatch: give another file (--history)")
+
+    def records(self) -> Iterator[Record]:
+        for values in self._base.execute(f"SELECT {', '.join(COLUMNS)} FROM clips ORDER BY rowid"):
+            found = dict(zip(COLUMNS, values, strict=True))
+            yield Record(**found | {name: bool(found[name]) for name in TRUTHS})
+
+    def add(self, record: Record) -> None:
+        self._base.execute(f"INSERT INTO clips VALUES ({', '.join('?' * len(COLUMNS))})", dataclasses.astuple(record))
+
+    def has_file(self, file: str, size: int, modified_ns: int) -> bool:
+        return self._any("file = ? AND bytes = ? AND modified_ns = ?", file, size, modified_ns)
+
+    def has(self, file: str, sha256: str) -> bool:
+        return self._any("file = ? AND sha256 = ?", file, sha256)
+
+    def close(self) -> None:
+        self._base.close()
+
+    def _any(self, where: str, *values: Any) -> bool:
+        return self._base.execute(f"SELECT 1 FROM clips WHERE {where} LIMIT 1", values).fetchone() is not None
+
+
+def _record(row: Mapping[str, str]) -> Record:
+    """From a row of CSV."""
+    found: dict[str, Any] = dict(row)
+    for name, number in NUMBERS.items():
+        found[name] = number(row[name]) if row[name] else None
+    for name in TRUTHS:
+        found[name] = row[name] == "True"
+    return Record(**found)

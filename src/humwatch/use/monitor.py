@@ -1,0 +1,149 @@
+"""From records to alarms: k of the last n windows, a microphone that is dead, and a normal sound that has moved.
+
+The state is made of the records alone: after a restart, replaying the history makes it again.
+"""
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from humwatch.datasets import clips
+from humwatch.datasets.audio import Recording
+from humwatch.errors import InputError
+from humwatch.use.alarms import Event
+from humwatch.use.detector import Detector
+from humwatch.use.drift import LIMIT, Drift
+from humwatch.use.history import Record
+
+DEAD = {"silent", "constant", "ends in silence"}  # of which a score would mean nothing
+CLIPPED = "clipped"  # a machine may be that loud because of a fault: scored nevertheless
+STEPS = 4 / 32768  # between the extremes of what a converter without a microphone gives
+
+
+class Monitor:
+    """What is the matter with each machine, record by record.
+
+    heard: records so far. alarms: how many of them are above the detector's threshold.
+    """
+
+    def __init__(self, detector: Detector, rule: tuple[int, int], hop: float | None, continuous: bool) -> None:
+        """rule: an alarm is raised at k alarms among the last n windows.
+
+        continuous: records are successive windows of one sound, and an alarm is raised when k is reached; otherwise records
+        are clips, and it is raised for each clip that has a share in it.
+        """
+        self.detector, (self.k, self.n), self.continuous = detector, rule, continuous
+        self.every = 1 if hop is None else max(1, math.ceil(detector.seconds / hop))  # windows that do not overlap
+        self.heard = self.alarms = 0
+        self._last: dict[str, deque[bool]] = defaultdict(lambda: deque(maxlen=self.n))
+        self._dead: dict[str, str] = {}
+        self._drifts: dict[str, Drift] = {}
+        self._standing: dict[tuple[str, str], Event] = {}
+        self._windows: dict[str, int] = defaultdict(int)
+
+    def replay(self, records: Iterable[Record]) -> list[Event]:
+        """Take up what an earlier process has left: the alarms that stand, since nobody knows whether they were delivered."""
+        for record in records:
+            self.update(record)
+        return list(self._standing.values())
+
+    def update(self, record: Record) -> list[Event]:
+        """Take a record; what is to be reported because of it."""
+        self.heard += 1
+        self.alarms += record.alarm
+        if record.detector != self.detector.short_name:  # another one, or an earlier calibration
+            return []
+        machine = "" if record.nearest else record.machine
+        found = []
+        if not record.problem and (event := self._microphone(machine, record)):
+            found.append(event)
+        if record.threshold is None:
+            return found
+        scores = [float(score) for score in record.scores.split()]
+        if event := self._alarm(machine, record, [score > record.threshold for score in scores]):
+            found.append(event)
+        if not record.nearest and (event := self._drift(machine, record, scores)):
+            found.append(event)
+        return found
+
+    def silent(self, seconds: float, what: str) -> Event:
+        """The event of nothing having come for so long."""
+        return {
+            "kind": "microphone",
+            "machine": "",
+            "sentence": f"no {what} for {seconds:.0f} s: is the microphone alive?",
+        }
+
+    def _microphone(self, machine: str, record: Record) -> Event | None:
+        before, self._dead[machine] = self._dead.get(machine, ""), record.microphone
+        if not record.microphone:
+            self._standing.pop(("microphone", machine), None)
+            return None
+        event = self._event(
+            "microphone", record, f"the microphone of {_named(record)} is {record.microphone}: check it"
+        )
+        return event if record.microphone != before else None
+
+    def _alarm(self, machine: str, record: Record, flags: list[bool]) -> Event | None:
+        last = self._last[machine]
+        stood = sum(last) >= self.k
+        last.extend(flags)
+        if sum(last) < self.k:
+            self._standing.pop(("alarm", machine), None)
+            return None
+        if not any(flags) or (self.continuous and stood):
+            return None
+        how = "" if self.n == 1 else f" ({sum(last)} of the last {len(last)} windows)"
+        why = f": {record.why}" if record.why else ""
+        return self._event("alarm", record, f"{_named(record)} sounds wrong{how} in {record.file}{why}")
+
+    def _drift(self, machine: str, record: Record, scores: list[float]) -> Event | None:
+        calibration = self.detector.calibration(self.detector.known(machine))
+        if record.threshold != calibration.threshold:  # of another false-alarm rate
+            return None
+        drift = self._drifts.setdefault(machine, Drift(calibration.scores, calibration.threshold))
+        if self.continuous:
+            self._windows[machine] += 1
+            scores = scores if self._windows[machine] % self.every == 0 else []
+        elif len(scores) > 1:  # the last one, at the end of the clip, overlaps
+            scores = scores[: -1 : self.every]
+        if not any([drift.update(score) for score in scores]):
+            return None
+        return self._event(
+            "drift",
+            record,
+            f"the normal sound of {_named(record)} has moved away from the recordings that its threshold was taken from, and "
+            f"the promised false-alarm rate no longer holds: calibrate it with new normal recordings (humwatch calibrate). "
+            f"This is said wrongly of one machine in {LIMIT:.0f} at most, however long it is listened to",
+        )
+
+    def _event(self, kind: str, record: Record, sentence: str) -> Event:
+        names = ("machine", "file", "start_s", "score", "p_value", "threshold", "extrapolated", "why", "time")
+        event = {"kind": kind, "sentence": sentence} | {name: getattr(record, name) for name in names}
+        self._standing[kind, "" if record.nearest else record.machine] = event
+        return event
+
+
+def microphone_fault(samples: np.ndarray, sample_rate: int) -> str:
+    """What is wrong with a microphone that gives these samples, (samples,); empty where nothing is. InputError: NaN."""
+    recording = Recording(samples[:, None], sample_rate, True, [])
+    words = {remark.word for remark in clips.quality_remarks(Path("the window"), recording)}
+    found = next((word for word in (*sorted(DEAD), CLIPPED) if word in words), "")
+    if not found and np.ptp(samples) <= STEPS:
+        return "silent" if abs(samples.mean()) < 0.01 else "constant"
+    return found
+
+
+def rule(text: str) -> tuple[int, int]:
+    """k/n of --alarm-after as numbers."""
+    k, _, n = text.partition("/")
+    if not (k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n)):
+        raise InputError(f"--alarm-after {text} is no rule: give k/n, k alarms among the last n windows, as in 3/5")
+    return int(k), int(n)
+
+
+def _named(record: Record) -> str:
+    return f"the machine nearest to {record.machine}" if record.nearest else (record.machine or "the machine")
