@@ -21,7 +21,7 @@ ALARM = 3  # exit code
 
 def score_recordings(args: argparse.Namespace) -> None:
     """What `humwatch score` does; ends the process with its exit code."""
-    detector = load(args.detector, args.rate)
+    detector = load(args.detector, args.false_alarm_rate)
     if args.machine:
         detector.known(args.machine)
     if args.hop is not None and not args.hop > 0:

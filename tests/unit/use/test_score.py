@@ -83,14 +83,14 @@ def test_any_name(detector, tmp_path, name):
 def test_exit_codes(detector, recordings, tmp_path):
     alarm, quiet = beep(tmp_path / "id_00_1.wav"), recordings / "train/normal_id_00_00000000.wav"
     assert humwatch("score", detector, alarm).returncode == 3
-    assert humwatch("score", detector, quiet, "--rate", "0.001").returncode == 0
+    assert humwatch("score", detector, quiet, "--false-alarm-rate", "0.001").returncode == 0
     broken = tmp_path / "id_00_2.wav"
     broken.write_bytes(b"no sound at all")
-    done = humwatch("score", detector, broken, quiet, "--rate", "0.001")
+    done = humwatch("score", detector, broken, quiet, "--false-alarm-rate", "0.001")
     assert done.returncode == 1 and len(done.stdout.splitlines()) == 2
     assert "id_00_2.wav" in done.stderr and "1 of 2 recordings could not be scored" in done.stderr
     assert "Traceback" not in done.stderr
-    assert humwatch("score", detector, broken, quiet, "--rate", "0.001", "--skip-broken").returncode == 0
+    assert humwatch("score", detector, broken, quiet, "--false-alarm-rate", "0.001", "--skip-broken").returncode == 0
     assert humwatch("score", detector, broken, alarm, "--skip-broken").returncode == 3
     assert humwatch("score", tmp_path / "none.humwatch", quiet).returncode == 1
     assert humwatch("score", detector, quiet, "--machine", "fan/9").returncode == 1
@@ -115,7 +115,7 @@ def test_an_alarm_says_why_and_shows_it(detector, tmp_path):
 
 def test_extrapolation_is_said_everywhere(detector, recordings):
     clip = recordings / "test/normal_id_00_00000000.wav"
-    done = humwatch("score", detector, clip, "--rate", "0.001", "--json", "-")
+    done = humwatch("score", detector, clip, "--false-alarm-rate", "0.001", "--json", "-")
     assert json.loads(done.stdout)["extrapolated"] is True
     assert "extrapolated from" in done.stderr and "999 are needed" in done.stderr
 
