@@ -1,5 +1,7 @@
 """Slaney's mel scale and its filters, as librosa has them, which takes more than a second to load."""
 
+import warnings
+
 import numpy as np
 
 LINEAR_HZ, MEL_HZ, MEL_STEP = 1000.0, 200.0 / 3, np.log(6.4) / 27.0  # see mel_edges
@@ -12,6 +14,8 @@ def mel_filters(sample_rate: int, n_fft: int, n_mels: int, fmin: float = 0.0, fm
     widths = np.diff(edges)[:, None]
     filters = np.maximum(0, np.minimum(-ramps[:-2] / widths[:-1], ramps[2:] / widths[1:])).astype(np.float32)
     filters *= (2 / (edges[2:] - edges[:-2]))[:, None]
+    if ((edges[:-2] > 0) & (filters.max(axis=1) <= 0)).any():
+        warnings.warn("some mel bins hear nothing, being narrower than n_fft tells apart: lower n_mels", stacklevel=2)
     return filters
 
 

@@ -17,7 +17,7 @@ SMOOTHINGS = ((1, 12), (4, 6), (16, 3))  # frames, bins that levels are averaged
 TOLERATED = 1e-3  # share of normal frames beyond the tolerance, on either side
 LEAST_TOLERANCE = 2.0  # dB
 EDGE = 0.6  # of a deviation's peak, to which its region reaches
-MOST = 10  # deviations of a clip
+MOST = 4  # deviations that are looked for through each window
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def deviations(samples: np.ndarray, sample_rate: int, normal: Reference) -> list
         if not (taken & region).any() and (deviation.strength > 1 or not chosen):
             chosen.append(deviation)
             taken |= region
-    return chosen[:MOST]
+    return chosen
 
 
 def _smoothed(found: np.ndarray) -> Iterator[np.ndarray]:
