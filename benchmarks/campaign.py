@@ -293,7 +293,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="how many runs are killed (100)")
     parser.add_argument("--repeats", type=int, default=2, help="how often each kind of file is damaged in each way (2)")
-    parser.add_argument("--skip", type=int, default=0, help="damaged files that a campaign has got through before it was stopped")
+    parser.add_argument(
+        "--skip", type=int, default=0, help="damaged files that a campaign has got through before it was stopped"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of moments, places and bits")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder for the CSV")
     main(parser.parse_args())

@@ -42,6 +42,7 @@ def main(args: argparse.Namespace) -> None:
         names = {
             "ROC curves": f"trial/roc_{place}",
             "Histograms of anomaly scores": f"trial/scores_{place}",
+            "Alarms, promised and observed,": f"trial/alarms_{place}",
             "Embeddings": f"trial/embedding_{place}",
             "Mel spectrograms": f"clips/spectrograms_{place}",
         }

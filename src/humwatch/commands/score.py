@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hop", type=float, metavar="SECONDS", help="between windows of long recordings; default: a window"
     )
     parser.add_argument("--resample", action="store_true", help="take recordings of any sample rate")
-    parser.add_argument("--false-alarm-rate", type=float, metavar="RATE", help="to promise; default: that of the detector")
+    parser.add_argument(
+        "--false-alarm-rate", type=float, metavar="RATE", help="to promise; default: that of the detector"
+    )
     parser.add_argument("--skip-broken", action="store_true", help="broken recordings leave the exit code alone")
     parser.add_argument("--why", action="store_true", help="say up to three places where alarms sound wrong, not one")
     parser.add_argument(

@@ -14,7 +14,7 @@ from humwatch.evaluation.selection import overall_choice
 from humwatch.report.figures.spectrograms import spectrogram_figure
 from humwatch.report.figures.sweeps import sweep_figure
 from humwatch.report.figures.training import training_figure
-from humwatch.report.figures.trial import embedding_figure, histogram_figure, roc_figure
+from humwatch.report.figures.trial import alarms_figure, embedding_figure, histogram_figure, roc_figure
 from humwatch.report.results import Results, feature_of, scale_of
 from humwatch.report.words import trial_name
 from humwatch.slugs import slug
@@ -40,6 +40,9 @@ def figures_of(
         yield f"trial/scores_{place}", histogram_figure(scores, f"Anomaly {title}", made_by)
         if scores["label"].nunique() == 2:
             yield f"trial/roc_{place}", roc_figure(scores, f"ROC: {title}", made_by)
+        if len(decisions := results.decisions(row)):
+            promise = f"Alarms on the {machine_type} clips, promised and observed"
+            yield f"trial/alarms_{place}", alarms_figure(decisions, promise, made_by)
         if panels := [*_embeddings(results, row, scores)]:
             title = f"Embeddings of the {machine_type} clips"
             yield f"trial/embedding_{place}", embedding_figure(panels, title, made_by)

@@ -59,6 +59,16 @@ class Results:
         scores["score"] = scores[row["score"]]
         return scores[scores["machine_type"] == row["machine_type"]].reset_index(drop=True)
 
+    def decisions(self, row: pd.Series) -> pd.DataFrame:
+        """The row's thresholds and what they are worth on labelled test clips, a row per machine id seen in training."""
+        if (table := read_table(self.folder / "tables" / "decisions.csv")).empty:
+            return table
+        epochs = row.get("epochs", 0)
+        same = {"trial": row["trial"], "epochs": 0 if pd.isna(epochs) else int(epochs), "score": row["score"]}
+        same["machine_type"] = row["machine_type"]
+        own = table[np.logical_and.reduce([table[key] == value for key, value in same.items()])]
+        return own[own["domain"].isna() & own["heard"] & own["false_alarm_rate"].notna()].reset_index(drop=True)
+
     def held_out(self, row: pd.Series) -> pd.DataFrame:
         """Scores of the row's normal clips that were held out of training; empty where none were."""
         files = [Path(self.layout.model(*model), "validation.parquet") for model in self._models(row).values()]

@@ -12,7 +12,7 @@ from humwatch.report.figures.spectrograms import spectrogram_figure
 from humwatch.report.figures.style import save
 from humwatch.report.figures.sweeps import sweep_figure
 from humwatch.report.figures.training import training_figure
-from humwatch.report.figures.trial import embedding_figure, histogram_figure, roc_figure
+from humwatch.report.figures.trial import alarms_figure, embedding_figure, histogram_figure, roc_figure
 from humwatch.report.words import varied
 
 
@@ -115,6 +115,16 @@ def test_histograms_hold_every_clip_once():
     words = texts(figure)
     assert "normal" in words and "anomaly" in words
     assert "no label" in texts(histogram_figure(scores_table(labelled=False), "Scores"))
+
+
+def test_alarms_show_the_observed_rate_beside_the_promised_one():
+    table = pd.DataFrame({"machine_id": ["00", "02"], "promised_rate": 0.01, "false_alarm_rate": [0.0, 0.1]})
+    table = table.assign(false_alarm_rate_low=[0.0, 0.01], false_alarm_rate_high=[0.17, 0.3], recall=[0.5, 0.9])
+    figure = alarms_figure(table, "Alarms")
+    rates, found = figure.axes
+    assert rates.lines[0].get_xdata().tolist() == [0.0, 0.1]
+    assert [text.get_text() for text in rates.get_yticklabels()] == ["id 00", "id 02"]
+    assert [bar.get_width() for bar in found.patches] == [0.5, 0.9]
 
 
 def test_training_curves_leave_out_what_diverged():

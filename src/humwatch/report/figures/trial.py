@@ -74,6 +74,33 @@ def histogram_figure(scores: pd.DataFrame, title: str, footer: str = "") -> Figu
     return figure
 
 
+def alarms_figure(decisions: pd.DataFrame, title: str, footer: str = "") -> Figure:
+    """What a trial's thresholds are worth, for each machine id: false-alarm rate against the promised one, and recall.
+
+    decisions: rows of tables/decisions.csv with machine_id, promised_rate, false_alarm_rate, its interval
+    (false_alarm_rate_low, false_alarm_rate_high), recall.
+    """
+    places, ids = np.arange(len(decisions))[::-1], decisions["machine_id"]
+    rate = decisions["false_alarm_rate"]
+    error = [rate - decisions["false_alarm_rate_low"], decisions["false_alarm_rate_high"] - rate]
+    promised = float(decisions["promised_rate"].iloc[0])
+    legend = [
+        Line2D([], [], color=BLUE, marker="o", ls="-", ms=4, label="observed, with its 95 % interval"),
+        Line2D([], [], color=ORANGE, ls="--", label=f"promised: {promised:g}"),
+    ]
+    with matplotlib.rc_context(STYLE):
+        figure, (alarms, found) = new_figure(
+            0.6 + 0.28 * len(decisions), title, footer, legend, 1, 2, sharex=False, sharey=True
+        )
+        alarms.errorbar(rate, places, xerr=np.clip(error, 0, None), fmt="o", color=BLUE, ms=4, lw=1.2)
+        alarms.axvline(promised, color=ORANGE, ls="--", lw=1)
+        alarms.set(xlim=(-0.02, max(0.3, decisions["false_alarm_rate_high"].max()) + 0.02), xlabel="false-alarm rate")
+        alarms.set_yticks(places, [f"id {machine_id}" for machine_id in ids])
+        found.barh(places, decisions["recall"], height=0.5, color=SKY)
+        found.set(xlim=(0, 1.02), xlabel="anomalies found (recall)")
+    return figure
+
+
 def embedding_figure(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], title: str, footer: str = "") -> Figure:
     """Embeddings of clips (what a detector scores), in two dimensions: a panel for each machine id.
 
