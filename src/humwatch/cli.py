@@ -1,16 +1,29 @@
 """What every command line shares: logging to the screen and a file, and errors as sentences."""
 
+import sys
+from types import TracebackType
+
+
+def say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C while a stage still loads its libraries, or while Snakemake plans."""
+    if issubclass(kind, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+        print("interrupted: the next run goes on from here", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = say_interrupted
+
+# isort: split
+# ruff: noqa: E402  # what comes before these imports is for a Ctrl-C while they are loaded
 import argparse
 import errno
-import hashlib
 import logging
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from humwatch.errors import InputError
 from humwatch.slugs import readable
@@ -66,16 +79,6 @@ def is_full_disk(error: BaseException) -> bool:
     return isinstance(error, OSError) and (error.errno in FULL_DISK or "No space left" in str(error))
 
 
-def code_checksum() -> str:
-    """One checksum over the sources of humwatch that this process has imported."""
-    files = {
-        Path(module.__file__)
-        for name, module in sys.modules.items()
-        if name.split(".")[0] == "humwatch" and module.__file__
-    }
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
-
-
 def _log_bug(error: Exception) -> None:
     """A mistake in code: where, in one line; the traceback goes to the log file, or follows where there is none."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -111,14 +114,3 @@ def _set_up_log(path: Path | None, title: str) -> None:
         file = logging.FileHandler(path, mode="w", encoding="utf-8", errors="backslashreplace")
         file.setFormatter(formatter)
         logging.getLogger().addHandler(file)
-
-
-def say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Ctrl-C while a stage still loads its libraries, or while Snakemake plans."""
-    if issubclass(kind, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
-        print("interrupted: the next run goes on from here", file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, trace)
-
-
-sys.excepthook = say_interrupted

@@ -11,6 +11,7 @@ from humwatch import parquet
 from humwatch.features import base
 from humwatch.features.extract import extract
 from humwatch.progress import Progress
+from humwatch.study.imports import code_checksum
 
 
 def main(args: argparse.Namespace) -> None:
@@ -18,7 +19,7 @@ def main(args: argparse.Namespace) -> None:
     clips = parquet.read(args.clips)
     channel = args.channel if args.channel == "mix" else int(args.channel)
     progress = Progress("clips", len(clips))
-    extract(args.folder, clips, feature, channel, args.out, progress, cli.code_checksum())
+    extract(args.folder, clips, feature, channel, args.out, progress, code_checksum(__file__, type(feature).__module__))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from humwatch.features.store import Features
 from humwatch.files import sha256
 from humwatch.locking import alone, claim_gpu
 from humwatch.progress import Progress
+from humwatch.study.imports import code_checksum
 
 
 def main(args: argparse.Namespace) -> None:
@@ -153,7 +154,7 @@ def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[p
         "masks": {"sha256": [sha256(path) for path in args.masks], "target": args.mask_target} if args.masks else None,
         "continued_from": models.description(args.continue_from)["sha256"] if args.continue_from else None,
         "device": {"kind": device, "precision": detector.precision(device), "threads": torch.get_num_threads()},
-        "code_sha256": cli.code_checksum(),
+        "code_sha256": code_checksum(__file__, type(detector).__module__),
         "versions": {"humwatch": __version__, "torch": torch.__version__},
     }
 

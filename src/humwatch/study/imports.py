@@ -1,6 +1,7 @@
 """Which files of a package a script depends on, from its source alone."""
 
 import ast
+import hashlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,16 @@ def imported_files(roots: Iterable[str | Path], source: Path) -> list[str]:
             found.add(path)
             waiting.extend(_files_of(name, source) for name in _imported_names(path))
     return [*map(str, first), *sorted(str(path) for path in found - set(first))]
+
+
+def code_checksum(script: str | Path, module: str) -> str:
+    """One checksum over a script, a module of humwatch that it imports by a computed name, and all of humwatch that they import.
+
+    Also what they import only when they need it: it says the same whatever has been loaded so far.
+    """
+    source = Path(__file__).parents[2]
+    files = imported_files([script, _files_of(module, source)], source)
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
 
 
 @cache
