@@ -344,12 +344,13 @@ def test_scripts_make_figures_and_page_of_a_finished_run(finished, tmp_path):
         "training/second",
         "trial/roc_slider",
         "trial/scores_slider",
+        "trial/alarms_slider",
         "trial/embedding_slider",
         "clips/spectrograms_slider",
     ]
     assert drawn == {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
     page = (results / "report.html").read_text()
-    assert page.count("<figure>") == 8
+    assert page.count("<figure>") == 9
     assert f"slider: <code>{table.loc[best, 'trial'].item()}, 1 epoch</code>" in page
     assert "chosen from 4 trials by the loss of held-out normal clips" in page
     assert page.count("<audio") == page.count('class="error"') >= 6
