@@ -10,6 +10,7 @@ rule pack:
         f"results/{{dataset}}/detectors/{CHECKSUMS}",
     log:
         "results/{dataset}/logs/pack.log",
+    localrule: True
     params:
         config=lambda w: as_json(config),
     shell:

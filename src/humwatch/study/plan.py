@@ -30,6 +30,7 @@ STAGE_MB = {"train": 600, "score": 550, "features": 250}  # peak memory of a sta
 SNAKEMAKE_MB = 300  # the two Snakemakes, one in the other, that a cluster job runs in
 HELD = 1.2  # what a training holds of its clips, over the size of their frames: these, and numbers of windows
 START_SECONDS = 3.0  # Python, the libraries, the first batch
+LIGHT_START_SECONDS = 0.7  # the same without torch: of features
 CHECK_SECONDS, DEMO_SECONDS = 0.001, 0.03  # a clip, opened and checked; a clip, generated
 WINDOW_SECONDS = 10e-6  # to gather and scale a window
 FLOPS = 73e9  # in matrix products: 2 per weight and window forward, 4 backward
@@ -213,7 +214,8 @@ class Plan:
     def _features_seconds(self) -> float:
         clips = sum(self.study.clips.values())
         sources = [self.config["features"][name]["source"] for name in {t.parameters["feature"] for t in self.trials}]
-        return sum(clips * feature_class(source).seconds_per_clip for source in sources)
+        starts = len(self.study.machines) * len(sources) * LIGHT_START_SECONDS
+        return starts + sum(clips * feature_class(source).seconds_per_clip for source in sources)
 
     def _scores_seconds(self) -> float:
         seconds = 0.0
