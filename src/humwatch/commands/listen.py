@@ -14,7 +14,7 @@ where this machine is too slow. When the sound ends, the exit code is 3 if there
 import argparse
 from pathlib import Path
 
-from humwatch.commands._alarm_options import add_alarm_options
+from humwatch.commands._options import add_alarm_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

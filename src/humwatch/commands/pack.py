@@ -9,15 +9,11 @@ The workflow writes such a file for each machine type itself, to results/<name>/
 import argparse
 from pathlib import Path
 
+from humwatch.commands._options import add_configuration
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--configfile",
-        type=Path,
-        nargs="+",
-        default=[Path("config/config.yaml")],
-        help="of the study; later files override earlier ones; default: config/config.yaml",
-    )
+    add_configuration(parser)
     parser.add_argument(
         "--trial", help="a name of column `trial` in the tables; default: the one chosen without labels"
     )

@@ -7,10 +7,10 @@ are not counted.
 """
 
 import argparse
-from pathlib import Path
 
 import pandas as pd
 
+from humwatch.commands._options import add_configuration
 from humwatch.errors import InputError
 from humwatch.study.config import read_schema, validate
 from humwatch.study.plan import Plan
@@ -19,13 +19,7 @@ from humwatch.study.study import Study
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--configfile",
-        type=Path,
-        nargs="+",
-        default=[Path("config/config.yaml")],
-        help="later files override earlier ones; default: config/config.yaml",
-    )
+    add_configuration(parser)
     parser.add_argument("--gpus", type=int, nargs="+", default=[1, 8, 64], help="numbers of GPUs, default: 1 8 64")
 
 

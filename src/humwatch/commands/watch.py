@@ -14,7 +14,7 @@ calibrate`. Alarms that stand when this is started are reported again. Ctrl-C st
 import argparse
 from pathlib import Path
 
-from humwatch.commands._alarm_options import add_alarm_options
+from humwatch.commands._options import add_alarm_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

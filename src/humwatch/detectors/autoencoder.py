@@ -10,18 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from humwatch.detectors.base import LEARNING_RATE
-from humwatch.detectors.reconstruction.base import (
-    BATCH_SIZE,
-    CLIP_HIGH,
-    CLIP_LOW,
-    LAYERS,
-    PATIENCE,
-    PRECISION,
-    RECIPE,
-    TRANSFORM,
-    WINDOW,
-    ReconstructionDetector,
-)
+from humwatch.detectors.reconstruction import base
 from humwatch.parameters import parameter
 
 if TYPE_CHECKING:
@@ -33,21 +22,21 @@ class Hyperparameters:
     """As of the VAE. The published baseline takes dB unscaled; batch normalisation makes up for it."""
 
     learning_rate: float = parameter(**LEARNING_RATE)
-    batch_size: int = parameter(**BATCH_SIZE)
-    window: int = parameter(**WINDOW)
+    batch_size: int = parameter(**base.BATCH_SIZE)
+    window: int = parameter(**base.WINDOW)
     hidden: list[int] = parameter(
-        [128, 128, 128, 128], "Sizes of the encoder's layers, mirrored in the decoder.", **LAYERS
+        [128, 128, 128, 128], "Sizes of the encoder's layers, mirrored in the decoder.", **base.LAYERS
     )
     bottleneck: int = parameter(8, "Size of the code.", minimum=1, maximum=1_000_000)
-    transform: str = parameter(**TRANSFORM)
-    clip_low: float = parameter(**CLIP_LOW)
-    clip_high: float = parameter(**CLIP_HIGH)
-    recipe: str = parameter(**RECIPE | {"default": "report"})
-    precision: str = parameter(**PRECISION)
-    patience: int = parameter(**PATIENCE)
+    transform: str = parameter(**base.TRANSFORM)
+    clip_low: float = parameter(**base.CLIP_LOW)
+    clip_high: float = parameter(**base.CLIP_HIGH)
+    recipe: str = parameter(**base.RECIPE | {"default": "report"})
+    precision: str = parameter(**base.PRECISION)
+    patience: int = parameter(**base.PATIENCE)
 
 
-class Detector(ReconstructionDetector):
+class Detector(base.ReconstructionDetector):
     """Autoencoder whose score is the mean squared reconstruction error."""
 
     Hyperparameters = Hyperparameters

@@ -9,18 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from humwatch.detectors.base import LEARNING_RATE, Rules
-from humwatch.detectors.reconstruction.base import (
-    BATCH_SIZE,
-    CLIP_HIGH,
-    CLIP_LOW,
-    LAYERS,
-    PATIENCE,
-    PRECISION,
-    RECIPE,
-    TRANSFORM,
-    WINDOW,
-    ReconstructionDetector,
-)
+from humwatch.detectors.reconstruction import base
 from humwatch.errors import InputError
 from humwatch.parameters import parameter
 
@@ -35,18 +24,18 @@ class Hyperparameters:
     """As of the VAE."""
 
     learning_rate: float = parameter(**LEARNING_RATE)
-    batch_size: int = parameter(**BATCH_SIZE)
-    window: int = parameter(**WINDOW | ODD | {"description": "Frames per window; the middle one is predicted."})
-    hidden: list[int] = parameter([64, 32, 16, 32, 64], "Sizes of the hidden layers.", **LAYERS)
-    transform: str = parameter(**TRANSFORM)
-    clip_low: float = parameter(**CLIP_LOW)
-    clip_high: float = parameter(**CLIP_HIGH)
-    recipe: str = parameter(**RECIPE)
-    precision: str = parameter(**PRECISION)
-    patience: int = parameter(**PATIENCE)
+    batch_size: int = parameter(**base.BATCH_SIZE)
+    window: int = parameter(**base.WINDOW | ODD | {"description": "Frames per window; the middle one is predicted."})
+    hidden: list[int] = parameter([64, 32, 16, 32, 64], "Sizes of the hidden layers.", **base.LAYERS)
+    transform: str = parameter(**base.TRANSFORM)
+    clip_low: float = parameter(**base.CLIP_LOW)
+    clip_high: float = parameter(**base.CLIP_HIGH)
+    recipe: str = parameter(**base.RECIPE)
+    precision: str = parameter(**base.PRECISION)
+    patience: int = parameter(**base.PATIENCE)
 
 
-class Detector(ReconstructionDetector):
+class Detector(base.ReconstructionDetector):
     """IDNN whose score is the mean squared error of the predicted middle frames."""
 
     Hyperparameters = Hyperparameters

@@ -9,18 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from humwatch.detectors.base import LEARNING_RATE
-from humwatch.detectors.reconstruction.base import (
-    BATCH_SIZE,
-    CLIP_HIGH,
-    CLIP_LOW,
-    LAYERS,
-    PATIENCE,
-    PRECISION,
-    RECIPE,
-    TRANSFORM,
-    WINDOW,
-    ReconstructionDetector,
-)
+from humwatch.detectors.reconstruction import base
 from humwatch.parameters import parameter
 
 if TYPE_CHECKING:
@@ -32,20 +21,20 @@ class Hyperparameters:
     """What the network is, how windows come into the range of its sigmoid (transform), and how it is trained."""
 
     learning_rate: float = parameter(**LEARNING_RATE)
-    batch_size: int = parameter(**BATCH_SIZE | {"default": 200})
-    window: int = parameter(**WINDOW)
-    hidden: list[int] = parameter([400, 400], "Sizes of the hidden layers.", **LAYERS)
+    batch_size: int = parameter(**base.BATCH_SIZE | {"default": 200})
+    window: int = parameter(**base.WINDOW)
+    hidden: list[int] = parameter([400, 400], "Sizes of the hidden layers.", **base.LAYERS)
     latent: int = parameter(20, "Size of the latent code.", minimum=1, maximum=1_000_000)
     kl_weight: float = parameter(0.01, "Weight of the KL divergence in the loss.", minimum=0, maximum=1_000_000)
-    transform: str = parameter(**TRANSFORM)
-    clip_low: float = parameter(**CLIP_LOW)
-    clip_high: float = parameter(**CLIP_HIGH)
-    recipe: str = parameter(**RECIPE)
-    precision: str = parameter(**PRECISION)
-    patience: int = parameter(**PATIENCE)
+    transform: str = parameter(**base.TRANSFORM)
+    clip_low: float = parameter(**base.CLIP_LOW)
+    clip_high: float = parameter(**base.CLIP_HIGH)
+    recipe: str = parameter(**base.RECIPE)
+    precision: str = parameter(**base.PRECISION)
+    patience: int = parameter(**base.PATIENCE)
 
 
-class Detector(ReconstructionDetector):
+class Detector(base.ReconstructionDetector):
     """VAE whose score is the mean squared reconstruction error."""
 
     Hyperparameters = Hyperparameters

@@ -63,9 +63,7 @@ class Results:
         """The row's thresholds and what they are worth on labelled test clips, a row per machine id seen in training."""
         if (table := read_table(self.folder / "tables" / "decisions.csv")).empty:
             return table
-        epochs = row.get("epochs", 0)
-        same = {"trial": row["trial"], "epochs": 0 if pd.isna(epochs) else int(epochs), "score": row["score"]}
-        same["machine_type"] = row["machine_type"]
+        same = {"epochs": _epochs(row)} | {key: row[key] for key in ("trial", "score", "machine_type")}
         own = table[np.logical_and.reduce([table[key] == value for key, value in same.items()])]
         return own[own["domain"].isna() & own["heard"] & own["false_alarm_rate"].notna()].reset_index(drop=True)
 
@@ -111,8 +109,7 @@ class Results:
 
     def _models(self, row: pd.Series) -> dict[str, tuple[str, str, int]]:
         """Scope, trial and epochs of the row's models: by machine id where each has one of its own, else the one of all."""
-        epochs = row.get("epochs", 0)
-        end = row["trial"], 0 if pd.isna(epochs) else int(epochs)
+        end = row["trial"], _epochs(row)
         if row["scope"] != "machine_id":
             return {"": (Scope(None if row["scope"] == "all" else row["machine_type"]).name, *end)}
         clips = self.clips[self.clips["machine_type"] == row["machine_type"]]
@@ -147,3 +144,9 @@ def read_table(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} does not exist: run `snakemake` to make the tables") from None
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
+
+
+def _epochs(row: pd.Series) -> int:
+    """The row's milestone; 0 for detectors without epochs."""
+    epochs = row.get("epochs", 0)
+    return 0 if pd.isna(epochs) else int(epochs)

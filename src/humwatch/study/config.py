@@ -86,11 +86,6 @@ def described(schema: Schema) -> str:
     return " and ".join(_allowed(schema))
 
 
-def known_clips(dataset: Mapping[str, Any]) -> tuple[int | None, float | None]:
-    """Sample rate in Hz and seconds of the clips, where a validated `dataset` section tells; else None."""
-    return sources.of(dataset).known_clips()
-
-
 # Checking
 
 
@@ -307,7 +302,7 @@ def _clashing_names(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _feature_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    rate, seconds = known_clips(config["dataset"])
+    rate, seconds = sources.of(config["dataset"]).known_clips()
     for name, stated in config["features"].items():
         here, feature = f"config: features.{name}", make(stated)
         yield from (f"{here}.{problem}" for problem in feature.problems(rate, seconds))

@@ -212,10 +212,8 @@ class Plan:
         return [self.study.clips_of(scope, "test") for scope in self.study.tested_scopes[trial.parameters["scope"]]]
 
     def _features_seconds(self) -> float:
-        clips = sum(self.study.clips.values())
-        sources = [self.config["features"][name]["source"] for name in {t.parameters["feature"] for t in self.trials}]
-        starts = len(self.study.machines) * len(sources) * LIGHT_START_SECONDS
-        return starts + sum(clips * feature_class(source).seconds_per_clip for source in sources)
+        jobs = itertools.product({t.parameters["feature"] for t in self.trials}, self.study.machines)
+        return sum(LIGHT_START_SECONDS + features_seconds(self.study, feature, *of) for feature, of in jobs)
 
     def _scores_seconds(self) -> float:
         seconds = 0.0

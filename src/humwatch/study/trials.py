@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from humwatch.datasets import source as sources
 from humwatch.detectors.base import detector_class
 from humwatch.errors import InputError, shown
 from humwatch.features.base import make
 from humwatch.study import costs as sizes
-from humwatch.study.config import MOST_GB, SCHEMA_NAME, Schema, described, fits, known_clips, trial_parameters
+from humwatch.study.config import MOST_GB, SCHEMA_NAME, Schema, described, fits, trial_parameters
 
 # Chosen after training: they name no model. `epochs` is a milestone of a model, `score` a column of its scores.
 NOT_IN_NAME = ("detector", "epochs", "score")
@@ -184,7 +185,7 @@ def _problems(
 ) -> Iterator[str]:
     """Parameters that are allowed, but not together. origin: a parameter's key in the configuration."""
     detector, feature = detector_class(p["detector"]), make(config["features"][p["feature"]])
-    rate, seconds = known_clips(config["dataset"]) if "dataset" in config else (None, None)
+    rate, seconds = sources.of(config["dataset"]).known_clips() if "dataset" in config else (None, None)
     known_frames = feature.from_recordings and feature.has_known_frames(rate, seconds)
     frames = bins = 0
     if feature.from_recordings:  # of others, sizes are not known beforehand

@@ -41,8 +41,8 @@ class Finished:
 
     def scopes(self, trial: Trial, known: Sequence[Machine]) -> list[Scope]:
         """Of the trial's models that hear these machines."""
-        make = {"all": lambda m: Scope(), "machine_type": lambda m: Scope(m[0]), "machine_id": lambda m: Scope(*m)}
-        return list(dict.fromkeys(make[trial.parameters["scope"]](machine) for machine in known))
+        scopes = self.study.scopes[trial.parameters["scope"]]
+        return [scope for scope in scopes if any(scope.hears(*machine) for machine in known)]
 
     def members(self, trial: Trial) -> Sequence[Trial]:
         """Of an ensemble; else the trial itself."""
@@ -91,9 +91,7 @@ class Finished:
 
     def heard(self, name: str | None) -> Scope:
         """What a detector of this name hears, as folders of models are named; without a name, the only machine type."""
-        machines = self.machines(Scope())
-        types = [Scope(machine_type) for machine_type in dict.fromkeys(machine_type for machine_type, _ in machines)]
-        every = {scope.name: scope for scope in [*types, *(Scope(*machine) for machine in machines), Scope()]}
+        types, every = self.study.scopes["machine_type"], self.study.scopes_by_name
         if name is None and len(types) == 1:
             return types[0]
         if name not in every:

@@ -17,7 +17,7 @@ from humwatch.use.history import Record, open_history
 from humwatch.use.monitor import DEAD, Monitor, microphone_fault, rule
 from humwatch.use.recordings import ALARM
 from humwatch.use.stream import Window, Windows, check_pcm, microphone, piped
-from humwatch.use.watch import check, now, record_of, report, show
+from humwatch.use.watch import check, now, record_of, report, show, stamp
 
 log = logging.getLogger("humwatch")
 
@@ -61,7 +61,9 @@ def listen(args: argparse.Namespace) -> None:
                     silent_since = windows.heard
                     report(monitor.silent(args.silent_after, "sound"), out)
                 continue
-            record = judge_window(detector, window, machine, f"{name} {_at(begun, window.start_s)}")
+            record = judge_window(
+                detector, window, machine, f"{name} {stamp(begun + timedelta(seconds=window.start_s))}"
+            )
             if history:
                 history.add(record)
             show(record)
@@ -104,7 +106,3 @@ def judge_window(detector: Detector, window: Window, machine: str | None, file: 
         log.error("%s", error)
         return Record(**about, start_s=window.start_s, machine=machine or "", problem=str(error))
     return record_of(detector, decision, window.samples, about | {"microphone": fault, "scores": repr(decision.score)})
-
-
-def _at(begun: datetime, seconds: float) -> str:
-    return (begun + timedelta(seconds=seconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -14,19 +14,18 @@ FARTHEST = 3.0  # of what is tolerated, from where on colours do not change
 
 
 def save(
-    detector: Detector, path: str, decisions: Iterable[Decision], folder: Path, resample: bool = False
+    detector: Detector,
+    path: str,
+    decisions: Iterable[Decision],
+    folder: Path,
+    hop: float | None = None,
+    resample: bool = False,
 ) -> list[Path]:
-    """A PNG for each alarm among the decisions of one recording, named after it and the window's start."""
-    samples = detector.read(path, resample)
+    """A PNG for each alarm among the decisions of one recording's windows, named after it and the window's start."""
+    windows = detector.windows(detector.read(path, resample), hop)
     saved = []
-    for decision in decisions:
+    for decision, (_, window) in zip(decisions, windows, strict=True):
         if decision.alarm:
-            first = round(decision.start_s * detector.sample_rate)
-            window = (
-                samples
-                if first == 0 and len(samples) <= detector.longest
-                else samples[first : first + detector.samples]
-            )
             name = "_".join(part for part in PurePath(path).with_suffix("").parts[-3:] if part not in ("/", "..", "."))
             saved.append(folder / f"{name}_{decision.start_s:.1f}s.png")
             _draw(detector, window, decision, saved[-1])

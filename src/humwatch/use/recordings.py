@@ -11,7 +11,7 @@ from humwatch.datasets.formats import AUDIO_SUFFIXES
 from humwatch.errors import InputError
 from humwatch.progress import Progress
 from humwatch.use import pictures, rows
-from humwatch.use.detector import load
+from humwatch.use.detector import Detector, load
 
 log = logging.getLogger("humwatch")
 
@@ -22,10 +22,7 @@ ALARM = 3  # exit code
 def score_recordings(args: argparse.Namespace) -> None:
     """What `humwatch score` does; ends the process with its exit code."""
     detector = load(args.detector, args.false_alarm_rate)
-    if args.machine:
-        detector.known(args.machine)
-    if args.hop is not None and not args.hop > 0:
-        raise InputError(f"--hop is {args.hop:g}: give seconds above 0")
+    check_windows(detector, args.machine, args.hop)
     paths = [*named(args.inputs)]
     progress = Progress("recordings", len(paths))
     windows = alarms = broken = 0
@@ -37,7 +34,7 @@ def score_recordings(args: argparse.Namespace) -> None:
                     path, machine=args.machine, hop=args.hop, resample=args.resample, why=reasons
                 )
                 if args.map and any(decision.alarm for decision in decisions):
-                    pictures.save(detector, path, decisions, args.map, args.resample)
+                    pictures.save(detector, path, decisions, args.map, args.hop, args.resample)
             except InputError as error:
                 broken += 1
                 log.error("%s", error)
@@ -53,6 +50,14 @@ def score_recordings(args: argparse.Namespace) -> None:
         raise InputError(f"{broken} of {len(paths)} recordings could not be scored: replace them, or add --skip-broken")
     if alarms:
         sys.exit(ALARM)
+
+
+def check_windows(detector: Detector, machine: str | None, hop: float | None) -> None:
+    """InputError where the detector does not know the machine, or no windows can lie so far apart."""
+    if machine:
+        detector.known(machine)
+    if hop is not None and not hop > 0:
+        raise InputError(f"--hop is {hop:g}: give seconds above 0")
 
 
 def named(names: Iterable[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from humwatch.use.detector import Decision, Detector, load, one_channel
 from humwatch.use.folder import Clip, Folder
 from humwatch.use.history import Record, open_history
 from humwatch.use.monitor import DEAD, Monitor, microphone_fault, rule
-from humwatch.use.recordings import REASONS
+from humwatch.use.recordings import REASONS, check_windows
 
 log = logging.getLogger("humwatch")
 
@@ -129,10 +129,7 @@ def report(event: Event, out: list[Way]) -> None:
 
 def check(detector: Detector, args: argparse.Namespace) -> None:
     """InputError where an option that `watch` and `listen` share is wrong."""
-    if args.machine:
-        detector.known(args.machine)
-    if args.hop is not None and not args.hop > 0:
-        raise InputError(f"--hop is {args.hop:g}: give seconds above 0")
+    check_windows(detector, args.machine, args.hop)
     if not args.silent_after > 0:
         raise InputError(f"--silent-after is {args.silent_after:g}: give seconds above 0")
     if args.backlog < 1:
@@ -140,5 +137,9 @@ def check(detector: Detector, args: argparse.Namespace) -> None:
 
 
 def now() -> str:
-    """UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return stamp(datetime.now(UTC))
+
+
+def stamp(moment: datetime) -> str:
+    """A moment in UTC as text."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

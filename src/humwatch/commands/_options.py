@@ -1,7 +1,18 @@
-"""Arguments that `watch` and `listen` share."""
+"""Arguments that several commands share."""
 
 import argparse
 from pathlib import Path
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """The files of a study."""
+    parser.add_argument(
+        "--configfile",
+        type=Path,
+        nargs="+",
+        default=[Path("config/config.yaml")],
+        help="of the study; later files override earlier ones; default: config/config.yaml",
+    )
 
 
 def add_alarm_options(parser: argparse.ArgumentParser, silent_after: float, backlog: int, what: str) -> None:
