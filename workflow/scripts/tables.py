@@ -12,7 +12,6 @@ import yaml
 
 from humwatch.evaluation.auc_table import measure, summary_table
 from humwatch.evaluation.comparison import comparison_table
-from humwatch.evaluation.decisions import decisions_table
 from humwatch.evaluation.sweep_tables import report_table, selected_table, sweep_table, times_table
 from humwatch.files import replacing, write_checksums
 from humwatch.study import trials
@@ -36,15 +35,16 @@ def main(args: argparse.Namespace) -> None:
             machine_type: [folder for scope, folder in folders.items() if scope.hears(machine_type)]
             for machine_type in json.loads(args.machine_types)
         }
-    auc, trained = measure(every, scores, models, args.bootstrap_samples, args.bootstrap_seed)
+    auc, trained, decided = measure(
+        every, scores, models, args.bootstrap_samples, args.bootstrap_seed, args.false_alarm_rate
+    )
     references = pd.read_csv(args.references, dtype=str) if args.references else pd.DataFrame(columns=REFERENCE_COLUMNS)
-    files = {"auc.csv": auc, "summary.csv": summary_table(auc), TIMES: times_table(trained)}
+    files = {"auc.csv": auc, "summary.csv": summary_table(auc), TIMES: times_table(trained), "decisions.csv": decided}
     by_sweep = {name: sweep_table(name, sweep, auc, trained, references) for name, sweep in sweeps.items()}
     for name, table in by_sweep.items():
         grid = definition["sweeps"].get(name, {"trial": sweeps[name]})
         varied = [key for key, values in grid.items() if len(values) > 1]
         files |= {f"sweeps/{name}.csv": table, f"sweeps/{name}_report.csv": report_table(table, auc, varied)}
-    files["decisions.csv"] = decisions_table(every, scores, models, args.false_alarm_rate)
     files["selected.csv"] = selected = selected_table(by_sweep.values())
     if args.references:
         columns = ["selected_trial", "selected_epochs", "selected_score"]

@@ -10,6 +10,7 @@ import pandas as pd
 from humwatch import parquet
 from humwatch.detectors import models
 from humwatch.evaluation.calibration import MACHINE, rows_by, standardise
+from humwatch.evaluation.decisions import COLUMNS, decision_rows
 from humwatch.evaluation.metrics import auc, bootstrap_auc, interval, pauc
 from humwatch.study.trials import Trial
 
@@ -24,8 +25,9 @@ def measure(
     models: Mapping[str, Mapping[str, list[Path]]],
     samples: int,
     seed: int,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The AUC table and the training table of trials, each trial's files read once.
+    rate: float,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The AUC table, the training table and the decisions table of trials, each trial's files read once.
 
     AUC: a row per trial, machine type and machine id, then rows `mean` (over ids), `pooled` (all ids in one ranking), and
     `pooled_standardised` (the same, with scores standardised per id by held-out normal clips). Machine ids without training
@@ -36,10 +38,13 @@ def measure(
     Training: what is known without labels, a row per trial and machine type. Columns trial, epochs, score, machine_type,
     val_loss, pseudo_auc (evaluation.selection), seconds_per_epoch, diverged.
 
+    Decisions: a row per trial, machine type, id and domain (`decisions.decision_rows`), for the false-alarm rate `rate`.
+
     score_files: trial key "name/epochs" -> its files. models: trial key -> machine type -> folders of its models.
     """
     measured: list[dict[str, Any]] = []
     trained: list[dict[str, Any]] = []
+    decided: list[dict[str, Any]] = []
     for trial in trials:
         if not score_files[f"{trial.name}/{trial.epochs}"]:
             continue  # its models hear no machine that is tested
@@ -49,13 +54,16 @@ def measure(
         described = {"trial": trial.name, **{k: _cell(v) for k, v in trial.parameters.items()}}
         scores = pd.concat([parquet.read(path) for path in score_files[key]], ignore_index=True)
         measured += [{**described, **row} for row in _measured(scores, [*held_out.values()], score, samples, seed)]
+        calibration = (parquet.read(folder / "calibration.parquet") for folder in folders)
+        decided += decision_rows(trial, scores, calibration, rate)
         described = {"trial": trial.name, "epochs": trial.epochs, "score": score}
         for machine_type, listed in models[key].items():
             row = trained_row({folder: held_out[folder] for folder in listed}, machine_type, score)
             trained.append({**described, "machine_type": machine_type, **row})
     table = pd.DataFrame(measured)
     order = ["trial", "machine_type", "machine_id", "domain", "heard", *MEASURES, "note"]
-    return table[[*order, *(c for c in table if c not in order)]], pd.DataFrame(trained)
+    table = table[[*order, *(c for c in table if c not in order)]]
+    return table, pd.DataFrame(trained), pd.DataFrame(decided, columns=COLUMNS)
 
 
 def summary_table(table: pd.DataFrame) -> pd.DataFrame:

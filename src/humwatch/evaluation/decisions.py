@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from humwatch import parquet
 from humwatch.evaluation.calibration import MACHINE, rows_by
 from humwatch.evaluation.thresholds import Calibration, calibration_for, clopper_pearson
 from humwatch.study.trials import Trial
@@ -33,28 +31,20 @@ def calibrations(tables: Iterable[pd.DataFrame], score: str, rate: float) -> dic
     return found
 
 
-def decisions_table(
-    trials: Iterable[Trial],
-    score_files: Mapping[str, list[Path]],
-    models: Mapping[str, Mapping[str, list[Path]]],
-    rate: float,
-) -> pd.DataFrame:
-    """A row per trial, machine type, id and domain: the threshold, and what it is worth on the test clips.
+def decision_rows(
+    trial: Trial, scores: pd.DataFrame, tables: Iterable[pd.DataFrame], rate: float
+) -> Iterable[dict[str, Any]]:
+    """Rows with COLUMNS, as far as there is something to say: the threshold of each machine id and domain, and what it is worth
+    on the test clips.
 
-    score_files, models: as of `auc_table.measure`. Domain "" is all of an id's clips; of the others, a domain's normal clips
-    stand against the anomalies of all. kept: whether the promised rate lies in the 95 % interval of the observed one; missing
-    without normal test clips, or without a threshold.
+    scores: of the test clips. tables: the calibration tables of the trial's models. Domain "" is all of an id's clips; of the
+    others, a domain's normal clips stand against the anomalies of all. kept: whether the promised rate lies in the 95 %
+    interval of the observed one; missing without normal test clips, or without a threshold.
     """
-    rows = []
-    for trial in trials:
-        key, score = f"{trial.name}/{trial.epochs}", trial.parameters["score"]
-        if score_files[key]:
-            folders = dict.fromkeys(folder for listed in models[key].values() for folder in listed)
-            tables = [parquet.read(folder / "calibration.parquet") for folder in folders]
-            scores = pd.concat([parquet.read(path) for path in score_files[key]], ignore_index=True)
-            described = {"trial": trial.name, "epochs": trial.epochs, "score": score}
-            rows += [{**described, **row} for row in _rows(scores, score, calibrations(tables, score, rate), rate)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    score = trial.parameters["score"]
+    described = {"trial": trial.name, "epochs": trial.epochs, "score": score}
+    for row in _rows(scores, score, calibrations(tables, score, rate), rate):
+        yield {**described, **row}
 
 
 def _rows(

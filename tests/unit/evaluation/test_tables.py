@@ -68,6 +68,7 @@ def models(folder, trials=("vae_seed-0",)):
     rows = pd.DataFrame({"machine_id": np.repeat(["00", "02"], 40), "machine_type": "slider", "pseudo": False})
     rows["mean"], rows["std"] = rng.normal(size=80), rng.normal(size=80)
     parquet.write(rows, folder / "validation.parquet")
+    parquet.write(rows.assign(method="held-out clips"), folder / "calibration.parquet")
     log = [dict(zip(model_folders.LOG_COLUMNS, row, strict=True)) for row in ((1, 3, 4, 1), (2, 2, 3, 2))]
     model_folders.write(folder, {}, log, {"diverged": False})
     return {f"{trial}/5": {"slider": [folder]} for trial in trials}
@@ -88,7 +89,8 @@ def score_file(path, seed=0, ids=("00", "02"), heard=("00", "02"), labelled=True
 
 def test_auc_table_against_scikit_learn(tmp_path):
     scores = score_file(tmp_path / "a.parquet", ids=("00", "02", "04"), heard=("00", "02"))
-    table, trained = auc_table.measure([trial()], {"vae_seed-0/5": [tmp_path / "a.parquet"]}, models(tmp_path), 200, 0)
+    files = {"vae_seed-0/5": [tmp_path / "a.parquet"]}
+    table, trained, _ = auc_table.measure([trial()], files, models(tmp_path), 200, 0, 0.01)
     rows = table.set_index(["heard", "machine_id"])
     by_id = {}
     for machine_id, clips in scores.groupby("machine_id"):
@@ -109,7 +111,8 @@ def test_auc_table_against_scikit_learn(tmp_path):
 
 def test_unlabelled_set_has_a_note_and_no_auc(tmp_path):
     score_file(tmp_path / "a.parquet", labelled=False)
-    table, _ = auc_table.measure([trial()], {"vae_seed-0/5": [tmp_path / "a.parquet"]}, models(tmp_path), 50, 0)
+    files = {"vae_seed-0/5": [tmp_path / "a.parquet"]}
+    table, _, _ = auc_table.measure([trial()], files, models(tmp_path), 50, 0, 0.01)
     assert table["auc"].isna().all() and (table["note"] == auc_table.NOTE_UNLABELLED).all()
 
 
@@ -125,7 +128,8 @@ def test_clips_without_a_finite_score_are_named(tmp_path):
         scores["mean"] = np.arange(120.0)
         scores.loc[lost, "mean"] = np.nan
         parquet.write(scores, tmp_path / "a.parquet")
-        table, _ = auc_table.measure([trial()], {"vae_seed-0/5": [tmp_path / "a.parquet"]}, models(tmp_path), 50, 0)
+        files = {"vae_seed-0/5": [tmp_path / "a.parquet"]}
+        table, _, _ = auc_table.measure([trial()], files, models(tmp_path), 50, 0, 0.01)
         of_ids = table.set_index("machine_id").loc[["00", "02"]]
         for note, expected in zip(of_ids["note"], notes, strict=True):
             assert note.startswith(expected) and bool(note) == bool(expected)
@@ -138,7 +142,7 @@ def test_summary_over_seeds(tmp_path):
         score_file(tmp_path / f"{seed}.parquet", seed)
         files[f"vae_seed-{seed}/5"] = [tmp_path / f"{seed}.parquet"]
     trials = [trial(seed, score) for seed in range(3) for score in ("std", "mean")]
-    table, _ = auc_table.measure(trials, files, models(tmp_path, [f"vae_seed-{s}" for s in range(3)]), 50, 0)
+    table, _, _ = auc_table.measure(trials, files, models(tmp_path, [f"vae_seed-{s}" for s in range(3)]), 50, 0, 0.01)
     summary = auc_table.summary_table(table)
     assert summary["score"].tolist() == ["mean", "std"] and summary["seeds"].tolist() == [3, 3]
     means = table[(table["machine_id"] == "mean") & (table["score"] == "mean")]["auc"]
