@@ -1,6 +1,6 @@
 GPU = config["device"] != "cpu" and plan.has_cuda()
 # What a job calls itself: 3 of 14.
-os.environ.update(HUMWATCH_TRAININGS=str(len(set(study.trained))))
+os.environ.update(HUMWATCH_TRAININGS=str(len({model for model in study.trained if "/ensemble-" not in model})))
 
 for detector in {t.parameters["detector"] for t in study.trials if not t.members}:  # ensembles have none
     # Now, not when a job asks: Snakemake looks into a folder once, and takes what comes later for missing.

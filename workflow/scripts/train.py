@@ -208,7 +208,8 @@ def held_out_scores(detector: base.BaseDetector, validation: Features) -> pd.Dat
 def position(out: Path) -> str:
     """Which training of how many this is; the workflow tells the number in the environment, the finished ones are counted."""
     total = os.environ.get("HUMWATCH_TRAININGS")
-    finished = sum(1 for _ in out.parents[2].glob("*/*/epochs-*/model.json")) if total else 0
+    found = out.parents[2].glob("*/*/epochs-*/model.json") if total else ()
+    finished = sum(not model.parts[-3].startswith("ensemble-") for model in found)
     return f"{finished + 1} of {total}" if total else f"{out.name}"
 
 

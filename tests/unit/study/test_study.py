@@ -1,7 +1,7 @@
 """A configuration expanded: models, files and estimates, without Snakemake."""
 
 import pytest
-from conftest import write_clip
+from conftest import load_script, write_clip
 
 from humwatch.study import plan
 from humwatch.study.config import read_schema, validate
@@ -41,6 +41,26 @@ def test_members_of_an_ensemble():
         (t.parameters["detector"], [s.name for s in scopes]) for t, scopes in study.members("ensemble-both", "slider")
     ]
     assert members == [("knn", ["slider_id_00", "slider_id_02", "slider_id_04"]), ("gmm", ["slider"])]
+
+
+def test_a_scope_for_one_detector_only():
+    config = {
+        "detectors": {"id_classifier": {"scope": "all"}},
+        "sweeps": {"both": {"detector": ["id_classifier", "knn"]}},
+    }
+    study = of(config)
+    scopes = {t.parameters["detector"]: t.parameters["scope"] for t in study.trials}
+    assert scopes == {"id_classifier": "all", "knn": "machine_type"}
+    assert [path.split("/")[3] for path in study.trained] == ["all", "slider"]
+
+
+def test_an_ensemble_is_no_training(tmp_path, monkeypatch):
+    """Of those that a job counts: training 2 of 3."""
+    monkeypatch.setenv("HUMWATCH_TRAININGS", "3")
+    for trial in ("knn_seed-0", "ensemble-both"):
+        (tmp_path / f"slider/{trial}/epochs-0").mkdir(parents=True)
+        (tmp_path / f"slider/{trial}/epochs-0/model.json").touch()
+    assert load_script("train").position(tmp_path / "slider/gmm_seed-0/epochs-0") == "2 of 3"
 
 
 def test_machines_without_training_or_test_clips(tmp_path):
