@@ -1,4 +1,8 @@
 GPU = config["device"] != "cpu" and plan.has_cuda()
+# Which clips are held out, and set apart.
+VALIDATION = [f"--validation-{key}={config['validation'][key]}" for key in ("fraction", "seed")]
+VALIDATION += [f"--calibration-{key}={value}" for key, value in config["calibration"].items() if value is not None]
+
 # What a job calls itself: 3 of 14.
 os.environ.update(HUMWATCH_TRAININGS=str(len({model for model in study.trained if "/ensemble-" not in model})))
 
@@ -36,8 +40,7 @@ rule train:
     params:
         title=lambda w: f"train {w.scope} {w.trial}",
         trial=lambda w, input: jobs.training_arguments(study, w.scope, w.trial, input.masks, input.previous),
-        validation=[f"--validation-{key}={config['validation'][key]}" for key in ("fraction", "seed")]
-        + [f"--calibration-{key}={value}" for key, value in config["calibration"].items() if value is not None],
+        validation=VALIDATION,
         device=config["device"],
         interim=PATTERN.of_model("interim"),
         out=PATTERN.model(),

@@ -1,5 +1,6 @@
 """The tables: AUC per trial, milestone and machine id, and a summary over seeds."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pandas as pd
 
 from humwatch import parquet
 from humwatch.detectors import models
+from humwatch.detectors.leave_id_out import mean_auc
 from humwatch.evaluation.calibration import MACHINE, rows_by, standardise
 from humwatch.evaluation.decisions import COLUMNS, decision_rows
 from humwatch.evaluation.metrics import auc, bootstrap_auc, interval, pauc
@@ -23,6 +25,7 @@ def measure(
     trials: Iterable[Trial],
     score_files: Mapping[str, list[Path]],
     models: Mapping[str, Mapping[str, list[Path]]],
+    judged: Mapping[str, Mapping[str, list[Path]]],
     samples: int,
     seed: int,
     rate: float,
@@ -36,15 +39,17 @@ def measure(
     measure it.
 
     Training: what is known without labels, a row per trial and machine type. Columns trial, epochs, score, machine_type,
-    val_loss, pseudo_auc (evaluation.selection), seconds_per_epoch, diverged.
+    val_loss, leave_id_out (where any trial is judged so), pseudo_auc (evaluation.selection), seconds_per_epoch, diverged.
 
     Decisions: a row per trial, machine type, id and domain (`decisions.decision_rows`), for the false-alarm rate `rate`.
 
-    score_files: trial key "name/epochs" -> its files. models: trial key -> machine type -> folders of its models.
+    score_files: trial key "name/epochs" -> its files. models: trial key -> machine type -> folders of its models. judged: the
+    same -> tables of the models that stand for it (detectors.leave_id_out), of machine types that have any.
     """
     measured: list[dict[str, Any]] = []
     trained: list[dict[str, Any]] = []
     decided: list[dict[str, Any]] = []
+    judgement = functools.cache(leave_id_out)
     for trial in trials:
         if not score_files[f"{trial.name}/{trial.epochs}"]:
             continue  # its models hear no machine that is tested
@@ -59,6 +64,8 @@ def measure(
         described = {"trial": trial.name, "epochs": trial.epochs, "score": score}
         for machine_type, listed in models[key].items():
             row = trained_row({folder: held_out[folder] for folder in listed}, machine_type, score)
+            if any(judged.values()):
+                row["leave_id_out"] = judgement(tuple(judged[key].get(machine_type, ())), machine_type, score)
             trained.append({**described, "machine_type": machine_type, **row})
     table = pd.DataFrame(measured)
     order = ["trial", "machine_type", "machine_id", "domain", "heard", *MEASURES, "note"]
@@ -173,6 +180,11 @@ def trained_row(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score:
         "seconds_per_epoch": np.mean([log["seconds"].mean() for log in logs]),
         "diverged": any(models.description(folder)["diverged"] for folder in held_out),
     }
+
+
+def leave_id_out(files: Iterable[Path], machine_type: str, score: str) -> float:
+    """AUC of machine ids left out of training against their siblings, over the tables of some models; NaN where none tells."""
+    return mean_auc((parquet.read(path) for path in files), machine_type, score)
 
 
 def _pseudo_auc(held_out: pd.DataFrame, machine_type: str, score: str) -> float:

@@ -22,6 +22,7 @@ from humwatch.report.words import trial_name, varied, words
 LISTEN = Markup("<!-- the clips -->")
 CRITERIA = {
     "val_loss": "the loss of held-out normal clips",
+    "leave_id_out": "how well machine ids that were left out of training are told from their siblings",
     "pseudo_auc": "how well the scores tell held-out normal clips from patched copies of them (pseudo-anomalies)",
 }
 TABLES = {

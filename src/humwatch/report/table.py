@@ -14,7 +14,7 @@ NEVER_FIXED = {"auc", "auc_low", "auc_high"}
 CHOICES = {"selected": ("chosen", "good"), "best_by_labels": ("best by labels", ""), "diverged": ("diverged", "warn")}
 # Who it is, what it was made with (""), how well it did, how it was chosen; the long names last.
 ORDER = ["machine_type", "machine_id", "", "auc", "auc_low", "auc_high", "auc_mean", "auc_std", "pauc", "pauc_mean",
-         "pauc_std", *CHOICES, "val_loss", "pseudo_auc", "seconds_per_epoch", "trial", "note"]  # fmt: skip
+         "pauc_std", *CHOICES, "val_loss", "leave_id_out", "pseudo_auc", "seconds_per_epoch", "trial", "note"]  # fmt: skip
 
 
 @dataclass
