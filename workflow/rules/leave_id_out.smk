@@ -1,7 +1,8 @@
 from humwatch.detectors.leave_id_out import ROUNDS
 
-for detector in {t.parameters["detector"] for t in study.trials if not t.members} if study.judges else ():
-    code("leave_id_out", f"detectors/{detector}")  # now, as in train.smk
+for trial in study.models.values():
+    if study.judges and not trial.members:
+        code_of("leave_id_out", trial.name)  # now, as in train.smk
 
 
 rule leave_id_out:
@@ -15,7 +16,7 @@ rule leave_id_out:
             if study.scopes_by_name[w.scope].machine_id is not None
             else []
         ),
-        code=lambda w: code("leave_id_out", f"detectors/{study.models[w.trial].parameters['detector']}"),
+        code=lambda w: code_of("leave_id_out", w.trial),
     output:
         PATTERN.leave_id_out(),
     log:

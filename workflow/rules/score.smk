@@ -4,7 +4,7 @@ rule score:
         features=lambda w: study.feature_files(w.scope, w.trial, "test"),
         model=f"{PATTERN.model()}/model.json",
         weights=f"{PATTERN.model()}/model.safetensors",
-        code=lambda w: code("score", f"detectors/{study.models[w.trial].parameters['detector']}"),
+        code=lambda w: code_of("score", w.trial),
     output:
         scores=PATTERN.scores(),
         submission=directory(PATTERN.of_model("submission")),

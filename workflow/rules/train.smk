@@ -6,10 +6,11 @@ VALIDATION += [f"--calibration-{key}={value}" for key, value in config["calibrat
 # What a job calls itself: 3 of 14.
 os.environ.update(HUMWATCH_TRAININGS=str(len({model for model in study.trained if "/ensemble-" not in model})))
 
-for detector in {t.parameters["detector"] for t in study.trials if not t.members}:  # ensembles have none
-    # Now, not when a job asks: Snakemake looks into a folder once, and takes what comes later for missing.
-    code("train", f"detectors/{detector}")
-    code("score", f"detectors/{detector}")
+for trial in study.models.values():
+    if not trial.members:  # ensembles have no code of their own
+        # Now, not when a job asks: Snakemake looks into a folder once, and takes what comes later for missing.
+        code_of("train", trial.name)
+        code_of("score", trial.name)
 
 
 rule train:
@@ -18,7 +19,7 @@ rule train:
         features=lambda w: study.feature_files(w.scope, w.trial, "train"),
         masks=lambda w: study.mask_files(w.scope, w.trial),
         previous=lambda w: study.previous_files(w.scope, w.trial, int(w.epochs)),
-        code=lambda w: code("train", f"detectors/{study.models[w.trial].parameters['detector']}"),
+        code=lambda w: code_of("train", w.trial),
     output:
         *(f"{PATTERN.model()}/{name}" for name in MODEL_FILES),
     log:

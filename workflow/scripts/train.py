@@ -133,6 +133,8 @@ def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[p
 
     clips: of training, of those held out, and of those of calibration, in their order.
     """
+    own = [detector.name, *getattr(detector.hyperparameters, "candidates", ())]
+    code = [base.detector_class(name).__module__ for name in own]
     described = [table[["clip", "machine_type", "machine_id"]].to_csv(index=False) for table in clips]
     return {
         "hyperparameters": dataclasses.asdict(detector.hyperparameters),
@@ -145,7 +147,7 @@ def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[p
         "masks": {"sha256": [sha256(path) for path in args.masks], "target": args.mask_target} if args.masks else None,
         "continued_from": models.description(args.continue_from)["sha256"] if args.continue_from else None,
         "device": {"kind": device, "precision": detector.precision(device), "threads": torch.get_num_threads()},
-        "code_sha256": code_checksum(__file__, type(detector).__module__),
+        "code_sha256": code_checksum(__file__, *code),
         "versions": {"humwatch": __version__, "torch": torch.__version__},
     }
 

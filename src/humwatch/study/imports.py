@@ -26,13 +26,13 @@ def imported_files(roots: Iterable[str | Path], source: Path) -> list[str]:
     return [*map(str, first), *sorted(str(path) for path in found - set(first))]
 
 
-def code_checksum(script: str | Path, module: str) -> str:
-    """One checksum over a script, a module of humwatch that it imports by a computed name, and all of humwatch that they import.
+def code_checksum(script: str | Path, *modules: str) -> str:
+    """One checksum over a script, modules of humwatch that it imports by computed names, and all of humwatch that they import.
 
     Also what they import only when they need it: it says the same whatever has been loaded so far.
     """
     source = Path(__file__).parents[2]
-    files = imported_files([script, _files_of(module, source)], source)
+    files = imported_files([script, *(_files_of(module, source) for module in modules)], source)
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
 
 

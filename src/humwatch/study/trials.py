@@ -49,6 +49,11 @@ class Trial:
         return {k: v for k, v in self.parameters.items() if k not in NOT_HYPERPARAMETERS}
 
     @property
+    def detectors(self) -> list[str]:
+        """Its detector, and those that this one is made of: whose code a training depends on."""
+        return [self.parameters["detector"], *self.parameters.get("candidates", ())]
+
+    @property
     def key(self) -> tuple[str, int, str]:
         """Two trials with the same key are the same trial."""
         return self.name, self.epochs, self.parameters["score"]
