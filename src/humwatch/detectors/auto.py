@@ -107,9 +107,11 @@ class Detector(BaseDetector):
         self._standardise(train, validation)
 
     def score(self, features: Features) -> dict[str, np.ndarray]:
-        return {
-            "score": self._fused({name: d.score(features)[_score(name)] for name, d in self.fitted.items()}, features)
-        }
+        fused = np.empty(len(features))
+        for machine, rows in machines(features.clips):
+            own = features.select(np.isin(np.arange(len(features)), rows))
+            fused[rows] = np.min([self._as(known, own) for known in similar(machine, self.scales)], axis=0)
+        return {"score": fused}
 
     def out_of_fold(
         self, train: Features, validation: Features, folds: np.ndarray, context: FitContext
@@ -119,7 +121,10 @@ class Detector(BaseDetector):
             if (found := detector.out_of_fold(train, validation, folds, _own(context, name))) is None:
                 return None
             scores[name] = found[_score(name)]
-        return {"score": self._fused(scores, train)}
+        fused = np.empty(len(train))
+        for machine, rows in machines(train.clips):
+            fused[rows] = self._fused(machine, {name: values[rows] for name, values in scores.items()})
+        return {"score": fused}
 
     def remarks(self) -> dict[str, Any]:
         return {"choice": self.choice}
@@ -167,19 +172,17 @@ class Detector(BaseDetector):
                 own = scores[id(part)][rows]
                 self.scales[machine][name] = [float(own.mean()), float(own.std()) or 1.0]
 
-    def _fused(self, scores: Mapping[str, np.ndarray], features: Features) -> np.ndarray:
-        """The mean of the kept candidates' standardised scores, (clips,); of machines never heard, the least over those known."""
-        fused = np.empty(len(features))
-        for machine, rows in machines(features.clips):
-            known = [
-                np.mean(
-                    [(scores[n][rows] - self.scales[m][n][0]) / self.scales[m][n][1] for n in self.kept[type_of(m)]],
-                    axis=0,
-                )
-                for m in similar(machine, self.scales)
-            ]
-            fused[rows] = np.min(known, axis=0)
-        return fused
+    def _as(self, machine: str, features: Features) -> np.ndarray:
+        """The score of clips as if they came from a machine that was heard in training, (clips,)."""
+        machine_type, machine_id = machine.rsplit("/", 1)
+        features.clips = features.clips.assign(machine_type=machine_type, machine_id=machine_id)
+        kept = self.kept[machine_type]
+        return self._fused(machine, {name: self.fitted[name].score(features)[_score(name)] for name in kept})
+
+    def _fused(self, machine: str, scores: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The mean of the kept candidates' scores of one machine's clips, standardised: (clips,)."""
+        scales = {name: self.scales[machine][name] for name in self.kept[type_of(machine)]}
+        return np.mean([(scores[name] - mean) / deviation for name, (mean, deviation) in scales.items()], axis=0)
 
 
 def _best(judged: Mapping[str, pd.DataFrame], machine_type: str) -> list[str]:

@@ -54,6 +54,46 @@ def test_a_scope_for_one_detector_only():
     assert [path.split("/")[3] for path in study.trained] == ["all", "slider"]
 
 
+def judged(study: Study) -> list[str]:
+    return [path.removeprefix("results/x/models/").removesuffix("/leave_id_out.parquet") for path in study.judged]
+
+
+def test_nothing_is_judged_where_all_trials_have_one_loss():
+    assert (
+        judged(of({"sweeps": {"a": {"learning_rate": [0.1, 0.01]}, "b": {"epochs": [2, 5], "hidden": [[8], [16]]}}}))
+        == []
+    )
+    assert judged(of({})) == []
+    one_id = {"dataset": {"name": "x", "source": "demo", "machine_ids": ["00"]}}
+    assert judged(of(one_id | {"sweeps": {"a": {"detector": ["vae", "knn"]}}})) == []
+
+
+def test_one_trial_of_each_loss_is_judged():
+    """The nearest to the defaults, in each of its scopes; it stands for all of its loss, whatever their pooling."""
+    sweeps = {
+        "rates": {"learning_rate": [0.1, 0.001], "seed": [1, 0], "score": ["mean", "std"]},
+        "windows": {"window": 8, "learning_rate": [0.1, 0.01]},
+        "gaussians": {"detector": "mahalanobis", "scope": "machine_id"},
+    }
+    study = of({"sweeps": sweeps})
+    assert judged(study) == [
+        "slider/vae_seed-0/epochs-20",
+        "slider/vae_learning_rate-0.1_window-8_seed-0/epochs-20",
+        *(f"slider_id_{i}/mahalanobis_scope-machine.id_seed-0/epochs-0" for i in ("00", "02", "04")),
+    ]
+    rates = [t for t in study.trials if t.parameters.get("window") == 5]
+    assert len(rates) == 8 and {study.judges[t.key][0].name for t in rates} == {"vae_seed-0"}
+
+
+def test_an_ensemble_is_judged_by_all_its_members():
+    study = of({"ensembles": {"seeds": [{"detector": "gmm", "seed": [0, 1]}]}})
+    assert judged(study) == [
+        "slider/ensemble-seeds/epochs-0",
+        "slider/gmm_seed-0/epochs-0",
+        "slider/gmm_seed-1/epochs-0",
+    ]
+
+
 def test_an_ensemble_is_no_training(tmp_path, monkeypatch):
     """Of those that a job counts: training 2 of 3."""
     monkeypatch.setenv("HUMWATCH_TRAININGS", "3")
