@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> None:
     scopes = {kind: [Scope(*scope) for scope in listed] for kind, listed in json.loads(args.scopes).items()}
     layout, scores, models = Layout(str(args.results)), {}, {}
     several = json.loads(args.several_ids)
-    judges = trials.judges(every, schema) if several else {}
+    judges = trials.judges(every, definition, schema) if several else {}
     judged: dict[str, dict[str, list[Path]]] = {}
     for t in every:
         folders = {s: Path(layout.model(s.name, t.name, t.epochs)) for s in scopes[t.parameters["scope"]]}

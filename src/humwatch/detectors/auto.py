@@ -41,10 +41,10 @@ class Hyperparameters:
 class Detector(BaseDetector):
     """For each machine type, the mean standardised score of those detectors that tell ids left out of their training best.
 
-    Candidates are judged by `leave_id_out`. The best of a machine type is kept, then, one by one, whichever raises the AUC of
-    the mean most, as long as one does. Types with one id cannot be judged: there all candidates are kept that can be fitted,
-    which on types with several ids is better than any one of the detectors without a network (docs/detectors.md). Scores are
-    standardised by each machine's own held-out clips, or training clips where none are held out.
+    Candidates are judged by `leave_id_out`. The best of a machine type is kept, or all of equals; then, one by one, whichever
+    raises the AUC of the mean most, as long as one does. Types with one id cannot be judged: there all candidates are kept that
+    can be fitted, which on types with several ids is better than any one of the detectors without a network
+    (docs/detectors.md). Scores are standardised by each machine's own held-out clips, or training clips where none are held out.
     """
 
     Hyperparameters = Hyperparameters
@@ -188,19 +188,18 @@ class Detector(BaseDetector):
 def _best(judged: Mapping[str, pd.DataFrame], machine_type: str) -> list[str]:
     """The candidates of a machine type that tell ids left out of training best together; none where it cannot be told."""
     own = {name: (t[t["machine_type"] == machine_type], _score(name)) for name, t in judged.items()}
-    kept: list[str] = []
-    best = -np.inf
-    while True:
-        together = {
-            name: mean_auc([combined([own[n] for n in (*kept, name)])], machine_type, "score")
-            for name, (table, _) in own.items()
-            if name not in kept and len(table)
-        }
-        found = max(together, key=lambda name: np.nan_to_num(together[name], nan=-np.inf), default=None)
-        if found is None or not together[found] > best:
-            return kept
+    alone = {name: mean_auc([table], machine_type, score) for name, (table, score) in own.items()}
+    left = [name for name, figure in alone.items() if np.isfinite(figure)]
+    best = max((alone[name] for name in left), default=0.0)
+    kept = [name for name in left if alone[name] == best]  # those that it cannot tell apart
+    while left := [name for name in left if name not in kept]:
+        together = {name: mean_auc([combined([own[n] for n in (*kept, name)])], machine_type, "score") for name in left}
+        found = max(together, key=lambda name: together[name])
+        if together[found] <= best:
+            break
         best = together[found]
         kept.append(found)
+    return kept
 
 
 def _own(context: FitContext, name: str) -> FitContext:

@@ -1,7 +1,7 @@
 """What the page shows, as data: it is gathered from a finished run, or made by hand, and rendered by `report.page`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -69,6 +69,7 @@ class Report:
     """All that the page shows.
 
     chosen: `selection.overall_choice` of the studies' tables: the trial in detail of each machine type.
+    reasons: machine type -> the candidates of its chosen trial, where that has some (detectors.auto), and how they were judged.
     detail: figures of the chosen trial, as SVG, by title. tables: further tables by name. config: as YAML text.
     """
 
@@ -84,6 +85,7 @@ class Report:
     config: str
     versions: Mapping[str, str]
     limit_mb: float = LIMIT_MB
+    reasons: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def pick(scores: pd.DataFrame, count: int) -> dict[str, pd.DataFrame]:

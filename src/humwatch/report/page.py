@@ -70,6 +70,10 @@ def _page(report: Report) -> str:
         diverged=diverged,
         studies=[_study(study) for study in report.studies],
         chosen=[_chosen(row) for _, row in report.chosen.iterrows()],
+        reasons={
+            machine_type: table_of(table, f"Candidates for {machine_type}", as_it_is=True)
+            for machine_type, table in report.reasons.items()
+        },
         detail=_inline(report.detail, "chosen"),
         listen=LISTEN,
         tables={

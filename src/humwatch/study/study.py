@@ -50,7 +50,7 @@ class Study:
             self.milestones[trial.name].add(trial.epochs)
             self.poolings.setdefault((trial.name, trial.epochs), []).append(trial.parameters["score"])
         self.several = [t for t in self.machine_types("train") if len(self.machines[t, "train"]) > 1]
-        self.judges = trials.judges(self.trials, schema) if self.several else {}
+        self.judges = trials.judges(self.trials, config, schema) if self.several else {}
         self.scopes = {kind: self._scopes(kind) for kind in SCOPES}
         self.scopes_by_name = {scope.name: scope for listed in self.scopes.values() for scope in listed}
         self.tested_scopes = {k: [s for s in listed if self._is_tested(s)] for k, listed in self.scopes.items()}

@@ -94,12 +94,14 @@ def unique(trials: Iterable[Trial]) -> list[Trial]:
     return list({trial.key: trial for trial in trials}.values())
 
 
-def judges(trials: Sequence[Trial], schema: Schema) -> dict[tuple[str, int, str], list[Trial]]:
+def judges(
+    trials: Sequence[Trial], config: Mapping[str, Any], schema: Schema
+) -> dict[tuple[str, int, str], list[Trial]]:
     """The trials whose models are judged by machine ids left out of training (detectors.leave_id_out), for each trial's key.
 
-    A judgement takes a training, so that one trial stands for all that minimise the same loss: that which is nearest to its
-    detector's defaults. Ensembles are judged by their members, each of which is. Where all trials have one loss, none is
-    judged.
+    A judgement takes a training, so that one trial stands for all that minimise the same loss: that which differs least from
+    what the configuration says of every trial of its detector. Ensembles are judged by their members, each of which is. Where
+    all trials have one loss, none is judged.
     """
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
@@ -107,11 +109,15 @@ def judges(trials: Sequence[Trial], schema: Schema) -> dict[tuple[str, int, str]
     if len(groups) == 1 and len({trial.parameters["score"] for trial in trials}) < 2:
         return {}
     members = {(member.name, member.epochs) for trial in trials for member in trial.members}
-    defaults = functools.cache(lambda detector: {k: v.get("default") for k, v in _parameters(detector, schema).items()})
+
+    @functools.cache
+    def usual(detector: str) -> dict[str, Any]:
+        defaults = {key: part.get("default") for key, part in _parameters(detector, schema).items()}
+        return defaults | config["trial"] | config["detectors"].get(detector, {})
 
     def distance(trial: Trial) -> int:
         p = trial.parameters
-        return sum(p[key] != defaults(p["detector"])[key] for key in SAME_LOSS & p.keys())
+        return sum(p[key] != usual(p["detector"])[key] for key in SAME_LOSS & p.keys())
 
     found: dict[tuple[str, int, str], list[Trial]] = {}
     for group in groups.values():

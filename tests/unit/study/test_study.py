@@ -69,20 +69,20 @@ def test_nothing_is_judged_where_all_trials_have_one_loss():
 
 
 def test_one_trial_of_each_loss_is_judged():
-    """The nearest to the defaults, in each of its scopes; it stands for all of its loss, whatever their pooling."""
+    """The most usual, in each of its scopes; it stands for all of its loss, whatever their pooling."""
     sweeps = {
         "rates": {"learning_rate": [0.1, 0.001], "seed": [1, 0], "score": ["mean", "std"]},
-        "windows": {"window": 8, "learning_rate": [0.1, 0.01]},
+        "windows": {"window": 8, "learning_rate": [0.001, 0.1], "batch_size": 256},
         "gaussians": {"detector": "mahalanobis", "scope": "machine_id"},
     }
-    study = of({"sweeps": sweeps})
+    study = of({"detectors": {"vae": {"epochs": 3, "learning_rate": 0.1}}, "sweeps": sweeps})
     assert judged(study) == [
-        "slider/vae_seed-0/epochs-20",
-        "slider/vae_learning_rate-0.1_window-8_seed-0/epochs-20",
+        "slider/vae_learning_rate-0.1_seed-0/epochs-3",
+        "slider/vae_learning_rate-0.1_batch_size-256_window-8_seed-0/epochs-3",
         *(f"slider_id_{i}/mahalanobis_scope-machine.id_seed-0/epochs-0" for i in ("00", "02", "04")),
     ]
     rates = [t for t in study.trials if t.parameters.get("window") == 5]
-    assert len(rates) == 8 and {study.judges[t.key][0].name for t in rates} == {"vae_seed-0"}
+    assert len(rates) == 8 and {study.judges[t.key][0].name for t in rates} == {"vae_learning_rate-0.1_seed-0"}
 
 
 def test_an_ensemble_is_judged_by_all_its_members():
