@@ -11,7 +11,15 @@ PRIOR_CLIPS = 5  # weight of the spread of all ids in the spread of one
 
 
 def rows_by(clips: pd.DataFrame, columns: list[str]) -> dict[tuple, np.ndarray]:
-    """Row numbers of each combination of values, sorted; what groupby(columns).indices gives, in a tenth of its time."""
+    """The row numbers of each combination of values, sorted.
+
+    It is what `groupby(columns).indices` gives, in a tenth of the time.
+
+    Returns
+    -------
+    dict
+        From the combination to an array (rows,).
+    """
     rows: dict[tuple, list[int]] = {}
     for i, key in enumerate(zip(*(clips[column].to_numpy(object) for column in columns), strict=True)):
         rows.setdefault(key, []).append(i)
@@ -19,10 +27,24 @@ def rows_by(clips: pd.DataFrame, columns: list[str]) -> dict[tuple, np.ndarray]:
 
 
 def standardise(scores: pd.DataFrame, held_out: pd.DataFrame, column: str) -> np.ndarray:
-    """(score - mean) / deviation of the held-out normal clips of the same machine id: (clips,) float64.
+    """Standardise scores by mean and deviation of the held-out normal clips of the same machine id.
 
-    An id's variance is drawn towards that of all ids within (weight of 5 clips), since few clips are held out. Ids without any
-    are standardised by all held-out clips of their machine type, or else of all types.
+    An id's variance is drawn towards the variance within all ids (with the weight of 5 clips), since few clips are held out.
+    Ids without held-out clips are standardised by those of their machine type, or else of all types.
+
+    Parameters
+    ----------
+    scores
+        With the columns machine_type, machine_id and `column`.
+    held_out
+        The same of the held-out normal clips.
+    column
+        The score.
+
+    Returns
+    -------
+    (clips,) float64
+        In the order of `scores`.
     """
     values = scores[column].to_numpy(float)
     rows_of = rows_by(scores, MACHINE)
@@ -35,7 +57,7 @@ def standardise(scores: pd.DataFrame, held_out: pd.DataFrame, column: str) -> np
 def scales(
     machines: Iterable[tuple[str, str]], held_out: pd.DataFrame, column: str
 ) -> dict[tuple[str, str], tuple[float, float]]:
-    """The mean and the deviation by which `standardise` does it, of each machine (type, id)."""
+    """The mean and the standard deviation that `standardise` uses for each machine (type, id)."""
     normal = held_out[column].to_numpy(float)
     known = {machine: normal[rows] for machine, rows in rows_by(held_out, MACHINE).items()}
     squares = {machine: np.square(own - own.mean()).sum() for machine, own in known.items()}
@@ -54,10 +76,17 @@ def scales(
 
 
 def combine(members: list[tuple[pd.DataFrame, pd.DataFrame, str]]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The mean of several detectors' standardised scores: for the test clips and for the held-out ones.
+    """The mean of several detectors' standardised scores, for the test clips and for the held-out ones.
 
-    members: (scores, held-out scores, column) of each, for the same clips in any order. Returns both tables with a column per
-    member and `score`.
+    Parameters
+    ----------
+    members
+        Scores, held-out scores and the column to read of each member, for the same clips in any order.
+
+    Returns
+    -------
+    scores, held_out
+        With a column per member, and their mean in the column `score`.
     """
     combined = []
     for which in (0, 1):
@@ -80,9 +109,13 @@ def combine(members: list[tuple[pd.DataFrame, pd.DataFrame, str]]) -> tuple[pd.D
 def combined_calibration(members: list[tuple[pd.DataFrame, pd.DataFrame, str]]) -> pd.DataFrame:
     """The calibration table of an ensemble: the mean of its members' standardised scores, in the column `score`.
 
-    members: (calibration table, held-out scores, column) of each. Where the members' tables are not of the same clips, or are
-    those of the clips that standardise, the held-out clips serve, each standardised by the others: by itself as well, it would
-    look more normal than a new clip does.
+    Where the members' tables are not of the same clips, or are of the clips by which scores are standardised, the held-out
+    clips are used, each standardised by the others: by itself as well, it would look more normal than a new clip does.
+
+    Parameters
+    ----------
+    members
+        The calibration table, the held-out scores and the column to read of each member.
     """
     normals = [held_out[~held_out["pseudo"]].reset_index(drop=True) for _, held_out, _ in members]
     clips = [sorted(table["clip"]) for table, _, _ in members]
