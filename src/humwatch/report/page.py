@@ -28,7 +28,7 @@ TABLES = {
     "selected": "What each sweep chose without labels, and what the labels would have chosen",
     "summary": "Every configuration, mean over its seeds",
     "auc": "Every trial and machine id",
-    "decisions": "Thresholds, and what they are worth on the test clips",
+    "decisions": "Thresholds, and how well they decide on the test clips",
     "comparison": "Beside published results",
 }
 # Colours of the figures that follow the page's light or dark theme.

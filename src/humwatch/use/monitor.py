@@ -47,7 +47,6 @@ class Monitor:
     """
 
     def __init__(self, detector: Detector, rule: tuple[int, int], hop: float | None, continuous: bool) -> None:
-
         self.detector, (self.k, self.n), self.continuous = detector, rule, continuous
         self.every = 1 if hop is None else max(1, math.ceil(detector.seconds / hop))  # windows that do not overlap
         self.heard = self.alarms = 0
