@@ -149,10 +149,14 @@ def calibration_scores(
 
 
 def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[pd.DataFrame], device: str) -> dict:
-    """All that shapes a training but its end, in one description: an interrupted training goes on only where it is the same, and
-    model.json states it.
+    """All that shapes a training but its end.
 
-    clips: of training, of those held out, and of those of calibration, in their order.
+    An interrupted training goes on only where it is the same, and model.json states it.
+
+    Parameters
+    ----------
+    clips
+        Of training, of those held out, and of those of calibration, in their order.
     """
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     described = [table[["clip", "machine_type", "machine_id"]].to_csv(index=False) for table in clips]
