@@ -91,11 +91,11 @@ def dcase2020(server, tmp_path):
     md5 = {name: hashlib.md5(data).hexdigest() for files in server.files.values() for name, data in files.items()}
     with open(project.folder / "src/humwatch/datasets/dcase_tables.py", "a") as file:
         file.write(
-            f"\nDCASE2020.md5.update({md5})\nfrom dataclasses import replace\nlabels = Labels('3951620', 'eval_data_list.csv', "
+            f"\nDCASE2020.md5.update({md5})\nfrom dataclasses import replace\nlabels = Labels('eval_data_list.csv', '3951620', "
             f"{md5['eval_data_list.csv']!r}, {len(labels)})\n"
-            "DCASE2020 = CHALLENGES['dcase2020'] = replace(DCASE2020, labels=labels)\n"
+            "DCASE2020 = CHALLENGES[2020] = replace(DCASE2020, labels=labels)\n"
             'for part, ids in {"dev": {"00": (5, 3, 3)}, "additional": {"01": (4,)}, "eval": {"01": (6,)}}.items():\n'
-            '    DCASE2020.clips[part]["slider"] = ids\n'
+            '    DCASE2020.parts[part].clips["slider"] = ids\n'
         )
     return project
 
@@ -167,7 +167,7 @@ def test_dcase2020_without_its_server_is_one_sentence(dcase2020):
     ("config", "jobs"),
     [
         ("report", {"download": 2, "unpack": 2, "ground_truth": 1, "clips": 2, "features": 2, "train": 5 + 17 + 1}),
-        ("dcase2020", {"download": 18, "unpack": 18, "ground_truth": 1, "clips": 12, "features": 12, "train": 6}),
+        ("dcase2024", {"download": 25, "unpack": 25, "ground_truth": 1, "clips": 32, "features": 32, "train": 3 * 16}),
     ],
 )
 def test_whole_study_is_planned_without_data(config, jobs, tmp_path):

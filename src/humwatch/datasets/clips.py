@@ -2,7 +2,7 @@
 
 Columns: clip (path under the data folder), machine_type, machine_id, split (train, test), label (0 normal, 1 anomaly,
 missing), sample_rate (Hz), channels, seconds, sha256, quality (what a person should know of the recording, in short, joined
-by "; "; missing where all is well), and domain and attributes (DCASE 2021 to 2025, else missing).
+by "; "; missing where all is well), and domain and attributes (DCASE 2021 to 2026, else missing).
 """
 
 import hashlib

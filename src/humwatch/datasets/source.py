@@ -30,10 +30,14 @@ Known = Mapping[tuple[str, str], set[str]]  # the same -> machine ids, also of t
 
 
 class Fetched(NamedTuple):
-    """A file that a source fetches. md5: as published; unpacked: how many of its clips are there, None where it has none."""
+    """A file that a source fetches.
+
+    checksum: MD5 or SHA-256, as published or when it was seen first; unpacked: how many of its clips are there, None where it
+    has none.
+    """
 
     path: Path
-    md5: str | None
+    checksum: str | None
     unpacked: int | None = None
 
 
@@ -319,7 +323,10 @@ def schemas() -> dict[str, dict[str, Any]]:
             if found.setdefault(key, schema) != schema:
                 raise InputError(f"{one.__module__}: {key} is not that of {users[key][0]}: make them one, or rename it")
             users.setdefault(key, []).append(name)
-    summaries = " ".join(f"{name}: {one.summary}" for name, one in classes.items())
+    called: dict[type[BaseSource], list[str]] = {}
+    for name, one in classes.items():
+        called.setdefault(one, []).append(name)
+    summaries = " ".join(f"{', '.join(names)}: {one.summary}" for one, names in called.items())
     found["source"] = {"description": summaries, "enum": [*classes]}
     return {
         key: schema | ({} if len(users[key]) == len(classes) else {"sources": users[key]})
