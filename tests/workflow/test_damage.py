@@ -200,7 +200,7 @@ def train(features, **changes):
         "detector": "vae", "hyperparameters": '{"hidden": [8], "latent": 2}', "features": [features], "masks": [],
         "mask_target": "masked", "machine_id": None, "seed": 0, "epochs": 4, "continue_from": None, "device": "cpu",
         "validation_fraction": 0.1, "validation_seed": 0, "calibration_fraction": 0.0,
-        "calibration_session": None, "interim": folder / "interim", "save_every": 0.0,
+        "calibration_group": None, "interim": folder / "interim", "save_every": 0.0,
         "out": folder / "model",
     } | changes  # fmt: skip
     train_script.main(argparse.Namespace(**arguments))

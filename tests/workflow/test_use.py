@@ -52,7 +52,7 @@ def test_normal_recordings_alone_are_enough(tmp_path):
     """No test clip, no label: what a plant has. Some are set apart for calibration; sessions are kept whole."""
     write_recordings(tmp_path / "recordings", ids=("00",), train=20, test=0)
     config = tiny_config(dataset={"name": "own", "source": "directory", "path": "../recordings"}, sweeps={})
-    config |= {"trial": {"detector": "mahalanobis"}, "calibration": {"fraction": 0.25, "session": r"\d(?=\.wav)"}}
+    config |= {"trial": {"detector": "mahalanobis"}, "calibration": {"fraction": 0.25, "group": r"\d(?=\.wav)"}}
     project = Project(tmp_path / "project", config)
     project.run()
     detector = package.load(project.results / "detectors/slider.humwatch")

@@ -11,23 +11,24 @@ import pandas as pd
 
 from humwatch import parquet
 from humwatch.detectors import models
-from humwatch.evaluation.calibration import combine, combined_calibration
+from humwatch.evaluation.calibration import Member, combine, combined_calibration, in_common
 from humwatch.study.layout import Layout
 
 
 def main(args: argparse.Namespace) -> None:
-    layout, members, calibrations = Layout(str(args.results)), [], []
+    layout, members = Layout(str(args.results)), []
     for member in json.loads(args.members):
         models_of = [(scope, member["trial"], member["epochs"]) for scope in member["scopes"]]
         scores = [Path(layout.scores(*model)) for model in models_of]
         held_out = [Path(layout.model(*model), "validation.parquet") for model in models_of]
-        members.append((of_type(scores, args.machine_type), of_type(held_out, args.machine_type), member["score"]))
-        tables = [path.with_name("calibration.parquet") for path in held_out]
-        calibrations.append((of_type(tables, args.machine_type), *members[-1][1:]))
+        calibration = [path.with_name("calibration.parquet") for path in held_out]
+        tables = [of_type(paths, args.machine_type) for paths in (scores, held_out, calibration)]
+        members.append(Member(*tables, member["score"]))
+    members = in_common(members)
     scores, held_out = combine(members)
     parquet.write(scores, args.out)
     parquet.write(held_out, args.model / "validation.parquet")
-    parquet.write(combined_calibration(calibrations), args.model / "calibration.parquet")
+    parquet.write(combined_calibration(members), args.model / "calibration.parquet")
     description = {
         "detector": "ensemble",
         "members": json.loads(args.members),

@@ -25,10 +25,10 @@ from humwatch import __version__, parquet
 from humwatch.detectors import base, models
 from humwatch.detectors.pseudo_anomalies import cut_paste
 from humwatch.errors import InputError
-from humwatch.evaluation.calibration_clips import HELD_OUT, OWN, STOPPING, cross_conformal, described
+from humwatch.evaluation.calibration_clips import HELD_OUT, OWN, cross_conformal, described
 from humwatch.evaluation.scoring import score_table
 from humwatch.features import store
-from humwatch.features.held_out import split_validation
+from humwatch.features.held_out import every_other, split_validation
 from humwatch.features.store import Features
 from humwatch.files import sha256
 from humwatch.locking import alone, claim_gpu
@@ -46,8 +46,8 @@ def train(args: argparse.Namespace, waited: bool) -> None:
     if args.device != "cpu":
         claim_gpu()
     device = device_of(args.device)
-    train, validation, apart = read_parts(args)
     detector = base.make(args.detector, json.loads(args.hyperparameters))
+    train, validation, apart = read_parts(args, detector)
     made_from = json.loads(json.dumps(made_of(args, detector, [train.clips, validation.clips, apart.clips], device)))
     if waited and is_whole(args.out, made_from | {"epoch": args.epochs}):
         cli.log.info("the other process has trained it")
@@ -94,10 +94,10 @@ def train(args: argparse.Namespace, waited: bool) -> None:
     if detector.diverged:
         cli.log.warning("the loss is no longer finite: recorded as diverged, its scores are left empty")
     try:
-        cross = cross_conformal(detector, train, validation, context, args.calibration_session)
+        cross = cross_conformal(detector, train, validation, context, args.calibration_group)
         del train  # scoring needs memory too
         scores = held_out_scores(detector, validation)
-        calibration = calibration_scores(detector, scores, cross, apart, args.calibration_session)
+        calibration = calibration_scores(detector, scores, cross, apart, args.calibration_group)
     except BaseException:  # whatever ends it: the fit is not lost
         if args.interim and detector.epoch:
             save_interim(detector.epoch)
@@ -109,14 +109,22 @@ def train(args: argparse.Namespace, waited: bool) -> None:
         shutil.rmtree(args.interim, ignore_errors=True)
 
 
-def read_parts(args: argparse.Namespace) -> tuple[Features, Features, Features]:
-    """The clips to train on, those held out of training, and those that serve calibration alone (none unless asked for)."""
+def read_parts(args: argparse.Namespace, detector: base.BaseDetector) -> tuple[Features, Features, Features]:
+    """The clips to train on, those held out of training, and those that serve calibration alone.
+
+    The last are the share that was asked for, else, where cross-conformal scores would take too long, half of those held out.
+    """
     split = functools.partial(split_validation, seed=args.validation_seed)
-    apart = functools.partial(split, fraction=args.validation_fraction + args.calibration_fraction)
-    train, rest = store.read_split(args.features, apart, args.machine_id)
-    clips = pd.concat([train.clips, rest.clips], ignore_index=True)
-    held_out = split(clips, args.validation_fraction)[len(train) :]  # the first of those that are drawn
-    return train, rest if held_out.all() else rest.select(held_out), rest.select(~held_out)
+    held_out = functools.partial(split, fraction=args.validation_fraction + args.calibration_fraction)
+    train, rest = store.read_split(args.features, held_out, args.machine_id)
+    if args.calibration_fraction:
+        clips = pd.concat([train.clips, rest.clips], ignore_index=True)
+        first = split(clips, args.validation_fraction)[len(train) :]  # of those that are drawn
+    else:
+        first = (
+            np.ones(len(rest), bool) if detector.is_cross_conformal else ~every_other(rest.clips, args.validation_seed)
+        )
+    return train, rest if first.all() else rest.select(first), rest.select(~first)
 
 
 def calibration_scores(
@@ -126,14 +134,18 @@ def calibration_scores(
     apart: Features,
     session: str | None,
 ) -> pd.DataFrame:
-    """The calibration table: of clips set apart for it, else, cross-conformal, of the training clips, else of those held out."""
-    if len(apart):
-        return described(score_table(detector, [apart]), OWN, session)
-    if cross is not None:
+    """The calibration table: of clips set apart for it, else, cross-conformal, of the training clips.
+
+    Machine types of which no clip could be set apart, as so few are held out, have those that are.
+    """
+    if cross is not None and not len(apart):
         return cross
     normal = held_out[~held_out["pseudo"]].drop(columns="pseudo") if len(held_out) else held_out
-    stopped = getattr(detector.hyperparameters, "patience", 0) > 0
-    return described(normal.reset_index(drop=True), STOPPING if stopped else HELD_OUT, session)
+    if not len(apart):
+        return described(normal.reset_index(drop=True), HELD_OUT, session)
+    own = described(score_table(detector, [apart]), OWN, session)
+    others = normal[~normal["machine_type"].isin(own["machine_type"])].reset_index(drop=True)
+    return pd.concat([own, described(others, HELD_OUT, session)], ignore_index=True) if len(others) else own
 
 
 def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[pd.DataFrame], device: str) -> dict:
@@ -147,7 +159,7 @@ def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[p
         "hyperparameters": dataclasses.asdict(detector.hyperparameters),
         "seed": args.seed,
         "validation": {"fraction": args.validation_fraction, "seed": args.validation_seed},
-        "calibration": {"fraction": args.calibration_fraction, "session": args.calibration_session},
+        "calibration": {"fraction": args.calibration_fraction, "group": args.calibration_group},
         "clips_sha256": [hashlib.sha256(text.encode()).hexdigest() for text in described],
         "features_sha256": [store.identity(path) for path in args.features],
         "machines": sorted({*zip(clips[0]["machine_type"], clips[0]["machine_id"], strict=True)}),
@@ -246,7 +258,7 @@ if __name__ == "__main__":
     parser.add_argument("--validation-fraction", type=float, default=0.1, help="share of each id's clips held out")
     parser.add_argument("--validation-seed", type=int, default=0)
     parser.add_argument("--calibration-fraction", type=float, default=0.0, help="share that serves calibration alone")
-    parser.add_argument("--calibration-session", help="regular expression of what names a recording session")
+    parser.add_argument("--calibration-group", help="regular expression of what names a recording session")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--interim", type=Path, help="folder that keeps the last state of a training that is killed")
     every = float(os.environ.get("HUMWATCH_SAVE_EVERY", "10"))

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--machine", metavar="TYPE/ID", help="which machine they are of; default: what folders and names say"
     )
     parser.add_argument("--add", action="store_true", help="keep the calibration clips that are there")
-    parser.add_argument("--session", metavar="REGEX", help="what in a recording's path names its session")
+    parser.add_argument("--group", metavar="REGEX", help="what in a recording's path names its session")
     parser.add_argument("--resample", action="store_true", help="take recordings of any sample rate")
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
 

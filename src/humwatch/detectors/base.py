@@ -142,6 +142,11 @@ class BaseDetector(ABC):
         """
         return None
 
+    @property
+    def is_cross_conformal(self) -> bool:
+        """Whether it has an `out_of_fold` of its own."""
+        return type(self).out_of_fold is not BaseDetector.out_of_fold
+
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
         """Everything learnt, as named arrays."""

@@ -1,9 +1,12 @@
 """Scores made comparable between machines and detectors, by the scores of held-out normal clips."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+
+from humwatch.evaluation.calibration_clips import OWN
 
 MACHINE = ["machine_type", "machine_id"]
 SMALLEST_VARIANCE = 1e-24  # of scores that do not differ at all
@@ -53,22 +56,66 @@ def scales(
     return found
 
 
-def combine(members: list[tuple[pd.DataFrame, pd.DataFrame, str]]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The mean of several detectors' standardised scores: for the test clips and for the held-out ones.
+@dataclass(frozen=True)
+class Member:
+    """One of the trials that an ensemble combines, as tables of one machine type.
 
-    members: (scores, held-out scores, column) of each, for the same clips in any order. Returns both tables with a column per
-    member and `score`.
+    Attributes
+    ----------
+    scores
+        Of the test clips.
+    held_out
+        Of the held-out clips, which standardise, and of strange copies of them (`pseudo`).
+    calibration
+        Of the clips that thresholds are taken from.
+    column
+        Which of the tables' scores is the trial's.
+    """
+
+    scores: pd.DataFrame
+    held_out: pd.DataFrame
+    calibration: pd.DataFrame
+    column: str
+
+    @property
+    def normal(self) -> pd.DataFrame:
+        """The held-out clips alone."""
+        return self.held_out[~self.held_out["pseudo"]].reset_index(drop=True)
+
+
+def in_common(members: Sequence[Member]) -> list[Member]:
+    """The members with the clips that all of them hold out; those that only some do join these members' calibration clips."""
+    clips = set.intersection(*({*member.held_out["clip"]} for member in members))
+    found = []
+    for member in members:
+        ours = member.held_out["clip"].isin(clips)
+        others = member.normal[~member.normal["clip"].isin(clips)].drop(columns="pseudo").assign(method=OWN)
+        calibration = pd.concat([member.calibration, others], ignore_index=True) if len(others) else member.calibration
+        found.append(replace(member, held_out=member.held_out[ours].reset_index(drop=True), calibration=calibration))
+    return found
+
+
+def combine(members: Sequence[Member]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Average the members' standardised scores.
+
+    Parameters
+    ----------
+    members
+        As `in_common` returns them; test clips may be in any order.
+
+    Returns
+    -------
+    The table of the test clips and that of the held-out ones, with a column per member and `score`.
     """
     combined = []
-    for which in (0, 1):
-        base: pd.DataFrame = (members[0][0], members[0][1])[which]
+    for which in ("scores", "held_out"):
+        base: pd.DataFrame = getattr(members[0], which)
         keys = [c for c in (*MACHINE, "clip", "split", "label", "domain", "heard", "pseudo") if c in base]
         table = base[keys].copy()
-        order = ["clip", "pseudo"] if which else ["clip"]
-        for number, (scores, held_out, column) in enumerate(members):
-            own = (scores, held_out)[which]
-            normal = held_out[~held_out["pseudo"]]
-            own = own[order].assign(**{f"member_{number}": standardise(own, normal, column)})
+        order = ["clip", "pseudo"] if which == "held_out" else ["clip"]
+        for number, member in enumerate(members):
+            own = getattr(member, which)
+            own = own[order].assign(**{f"member_{number}": standardise(own, member.normal, member.column)})
             own["copy"] = own.groupby(order).cumcount()
             table["copy"] = table.groupby(order).cumcount()
             table = table.merge(own, on=[*order, "copy"], how="left", validate="one_to_one")
@@ -77,25 +124,29 @@ def combine(members: list[tuple[pd.DataFrame, pd.DataFrame, str]]) -> tuple[pd.D
     return combined[0], combined[1]
 
 
-def combined_calibration(members: list[tuple[pd.DataFrame, pd.DataFrame, str]]) -> pd.DataFrame:
+def combined_calibration(members: Sequence[Member]) -> pd.DataFrame:
     """The calibration table of an ensemble: the mean of its members' standardised scores, in the column `score`.
 
-    members: (calibration table, held-out scores, column) of each. Where the members' tables are not of the same clips, or are
-    those of the clips that standardise, the held-out clips serve, each standardised by the others: by itself as well, it would
-    look more normal than a new clip does.
+    It has the clips that are calibration clips of every member. Where there are none, the held-out clips serve, each
+    standardised by the others: by itself as well, it would look more normal than a new clip does.
+
+    Parameters
+    ----------
+    members
+        As `in_common` returns them.
     """
-    normals = [held_out[~held_out["pseudo"]].reset_index(drop=True) for _, held_out, _ in members]
-    clips = [sorted(table["clip"]) for table, _, _ in members]
-    apart = all(own == clips[0] and not {*own} & {*normal["clip"]} for own, normal in zip(clips, normals, strict=True))
-    tables = [table for table, _, _ in members] if apart else normals
-    base = tables[0]
-    keys = [c for c in (*MACHINE, "clip", "split", "label", "domain", "attributes", "session") if c in base]
+    clips = set.intersection(*({*member.calibration["clip"]} for member in members))
+    clips -= {*members[0].held_out["clip"]}
     values = []
-    for table, normal, (_, _, column) in zip(tables, normals, members, strict=True):
-        own = standardise(table, normal, column) if apart else _by_the_others(normal, column)
-        values.append(pd.Series(own, table["clip"]).loc[base["clip"]].to_numpy())
-    method = members[0][0]["method"].iloc[0] if apart else "held-out clips, each standardised by the others"
-    return base[keys].assign(score=np.mean(values, axis=0), method=method)
+    for member in members:
+        table = member.calibration[member.calibration["clip"].isin(clips)] if clips else member.normal
+        own = standardise(table, member.normal, member.column) if clips else _by_the_others(table, member.column)
+        values.append(pd.Series(own, table["clip"]))
+    base = members[-1].calibration[members[-1].calibration["clip"].isin(clips)] if clips else members[-1].normal
+    keys = [c for c in (*MACHINE, "clip", "split", "label", "domain", "attributes", "session", "method") if c in base]
+    found = base[keys].assign(score=np.mean([own.loc[base["clip"]].to_numpy() for own in values], axis=0))
+    found = found if clips else found.assign(method="held-out clips, each standardised by the others")
+    return found.reset_index(drop=True)
 
 
 def _by_the_others(normal: pd.DataFrame, column: str) -> np.ndarray:

@@ -7,23 +7,28 @@ standardised by the same clips, fold by fold.
 
 import hashlib
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from humwatch.detectors.base import BaseDetector, FitContext
-from humwatch.features.store import Features
+if TYPE_CHECKING:
+    from humwatch.detectors.base import BaseDetector, FitContext
+    from humwatch.features.store import Features
 
 FOLDS = 5
 # How the clips of a calibration stand to the detector.
 OWN = "calibration clips"  # heard for nothing else
 CROSS = f"cross-conformal, {FOLDS} folds"  # training clips, scored by detectors fitted without them
-HELD_OUT = "held-out clips"  # which the choice among trials has seen as well
-STOPPING = "held-out clips, which ended the training"
+HELD_OUT = "held-out clips"  # too few to halve: the end of training and the choice among trials have seen them as well
 
 
 def cross_conformal(
-    detector: BaseDetector, train: Features, validation: Features, context: FitContext, session: str | None = None
+    detector: "BaseDetector",
+    train: "Features",
+    validation: "Features",
+    context: "FitContext",
+    session: str | None = None,
 ) -> pd.DataFrame | None:
     """The calibration table of the clips that a detector was fitted on, scored by copies of it that were fitted without them.
 

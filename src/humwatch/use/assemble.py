@@ -13,7 +13,7 @@ from humwatch.datasets.clips import read_samples
 from humwatch.detectors import models
 from humwatch.errors import InputError
 from humwatch.evaluation.auc_table import trained_row
-from humwatch.evaluation.calibration import scales
+from humwatch.evaluation.calibration import Member, in_common, scales
 from humwatch.evaluation.decisions import calibrations
 from humwatch.evaluation.selection import NOT_PARAMETERS, choose, overall_choice
 from humwatch.features import base as features
@@ -129,10 +129,10 @@ def assemble(finished: Finished, trial: Trial, heard: Scope, out: Path) -> None:
     ]
     members = finished.members(trial)
     arrays: dict[str, np.ndarray] = {}
-    described = [
-        _member(finished, member, known, f"members.{i}.", arrays, standardised=bool(trial.members))
-        for i, member in enumerate(members)
-    ]
+    described = [_member(finished, member, known, f"members.{i}.", arrays) for i, member in enumerate(members)]
+    if trial.members:
+        for member, scale in zip(described, _scales(finished, members, known), strict=True):
+            member["scales"] = scale
     calibration = _calibration(finished, trial, known, arrays)
     rate = int(train["sample_rate"].iloc[0])
     channel = finished.study.source.channel
@@ -170,7 +170,6 @@ def _member(
     known: Sequence[Machine],
     prefix: str,
     arrays: dict[str, np.ndarray],
-    standardised: bool,
 ) -> dict[str, Any]:
     """The description of a trial; its arrays go to `arrays`, by names that begin with `prefix`."""
     scopes = finished.scopes(trial, known)
@@ -192,7 +191,7 @@ def _member(
     hyperparameters = dict(made[0]["hyperparameters"])
     if hyperparameters.get("precision") == "auto":  # what it meant there: calibration scores are of that precision
         hyperparameters["precision"] = made[0]["device"]["precision"]
-    found = {
+    return {
         "trial": trial.name,
         "epochs": trial.epochs,
         "detector": made[0]["detector"],
@@ -201,14 +200,18 @@ def _member(
         "score": trial.parameters["score"],
         "models": described,
     }
-    if standardised:
+
+
+def _scales(finished: Finished, members: Sequence[Trial], known: Sequence[Machine]) -> list[list]:
+    """Of each member: machine type, id, mean and deviation of each machine, by which its scores are standardised."""
+    tables = []
+    for member in members:
+        folders = [finished.folder(member, scope) for scope in finished.scopes(member, known)]
         held_out = pd.concat([parquet.read(folder / "validation.parquet") for folder in folders], ignore_index=True)
-        normal = held_out[~held_out["pseudo"] & held_out["machine_type"].isin({t for t, _ in known})].reset_index(
-            drop=True
-        )
-        scale = scales(known, normal, found["score"])
-        found["scales"] = [[*machine, float(mean), float(deviation)] for machine, (mean, deviation) in scale.items()]
-    return found
+        held_out = held_out[held_out["machine_type"].isin({machine_type for machine_type, _ in known})]
+        tables.append(Member(held_out[:0], held_out, held_out[:0], member.parameters["score"]))
+    found = [scales(known, member.normal, member.column) for member in in_common(tables)]
+    return [[[*machine, float(mean), float(deviation)] for machine, (mean, deviation) in own.items()] for own in found]
 
 
 def _calibration(

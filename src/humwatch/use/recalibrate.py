@@ -23,7 +23,7 @@ def recalibrate(args: argparse.Namespace) -> None:
     description, arrays = pack.read(args.detector)
     detector = Detector(description, arrays)
     table, levels = _heard(detector, [*named(args.inputs)], args.machine, args.resample)
-    table["session"] = sessions(table, args.session) if args.session else table["clip"]
+    table["session"] = sessions(table, args.group) if args.group else table["clip"]
     known = [detector.known(name) for name in detector.machines]
     old = pd.DataFrame({"clip": pack.to_texts(arrays["calibration.clips"]), "score": arrays["calibration.scores"]})
     old["machine"] = [known[i] for i in arrays["calibration.machine"]]

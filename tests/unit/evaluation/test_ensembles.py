@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from humwatch.evaluation.calibration import PRIOR_CLIPS, combine, standardise
+from humwatch.evaluation.calibration import PRIOR_CLIPS, Member, combine, combined_calibration, in_common, standardise
 
 
 def clips(scores, machine_id, pseudo=False, **more):
@@ -44,11 +44,30 @@ def test_combine_averages_by_clip_name_whatever_the_order():
     scores = clips(rng.normal(size=10), "00")
     other = scores.assign(mean=rng.normal(size=10))
     shuffled = other.sample(frac=1, random_state=0).reset_index(drop=True)
-    got, held = combine([(scores, held_out, "mean"), (shuffled, held_out, "mean")])
+    got, held = combine(
+        [Member(scores, held_out, held_out[:0], "mean"), Member(shuffled, held_out, held_out[:0], "mean")]
+    )
     normal = held_out[~held_out["pseudo"]]
     expected = (standardise(scores, normal, "mean") + standardise(other, normal, "mean")) / 2
     np.testing.assert_allclose(got["score"], expected)
     assert len(held) == 40 and held["score"][~held["pseudo"]].mean() == pytest.approx(0, abs=1e-9)
+
+
+def test_members_that_hold_out_different_clips():
+    """A network halves the held-out clips, a detector that is calibrated on training clips does not."""
+    rng = np.random.default_rng(3)
+    every = clips(rng.normal(size=40), "00")
+    held_out, apart = every[:20], every[20:].drop(columns="pseudo").assign(method="apart")
+    trained = clips(rng.normal(size=9), "00").drop(columns="pseudo").assign(method="cross")
+    trained["clip"] = "train" + trained["clip"]
+    network, cross = Member(every, held_out, apart, "mean"), Member(every, every, trained, "mean")
+    for members in ([network, cross], [cross, network]):
+        found = combined_calibration(in_common(members))
+        assert set(found["clip"]) == set(apart["clip"])  # heard by neither
+        _, held = combine(in_common(members))
+        assert set(held["clip"]) == set(held_out["clip"]) and held["score"].notna().all()
+        np.testing.assert_allclose(found["score"], standardise(apart, held_out, "mean"))
+    assert set(combined_calibration(in_common([cross, cross]))["clip"]) == set(trained["clip"])
 
 
 def test_an_ensemble_in_the_workflow(finished, tmp_path):

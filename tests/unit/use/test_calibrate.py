@@ -59,7 +59,7 @@ def test_same_inputs_same_bytes(detector, normal, tmp_path):
 
 def test_whole_sessions(detector, normal, tmp_path):
     out = tmp_path / "new.humwatch"
-    done = humwatch("calibrate", detector, normal, "--session", r"day\d", "--out", out)
+    done = humwatch("calibrate", detector, normal, "--group", r"day\d", "--out", out)
     assert package.load(out).calibration(("slider", "00")).sessions >= 4
     assert "sessions" in done.stdout
 
