@@ -16,6 +16,7 @@ import pytest
 import soundfile
 import torch
 from conftest import ROOT, TINY_TRIAL, Project, write_clip
+from scipy.stats import hmean
 from sklearn.metrics import roc_auc_score
 
 from humwatch.datasets import source as sources
@@ -161,6 +162,81 @@ def test_dcase2020_without_its_server_is_one_sentence(dcase2020):
     assert done.returncode == 1 and "Traceback" not in done.stderr and "Cannot restore" not in done.stderr
     assert "no answer about dev_data_slider.zip (it cannot be reached), so check dataset.base_url" in done.stderr
     assert not list((dcase2020.folder / "data").rglob("*.zip"))
+
+
+def section_zip(machine_type, names, level=0.1):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for n, name in enumerate(names):
+            clip = io.BytesIO()
+            loud = 3 * level if "anomaly" in name else level
+            soundfile.write(clip, np.random.default_rng(n).normal(0, loud, 8000), 16000, format="WAV")
+            archive.writestr(f"{machine_type}/{name}", clip.getvalue())
+    return file.getvalue()
+
+
+def test_dcase2023_from_the_archives_to_the_official_score(server, tmp_path):
+    """Development of one machine type, first-shot evaluation of another; labels from an address."""
+    train = [f"train/section_00_{d}_train_normal_{i:04d}_v_1.wav" for d in ("source", "target") for i in range(4)]
+    kinds = [(d, label) for label in ("normal", "anomaly") for d in ("source", "target")] * 3
+    test = [f"section_00_{d}_test_{label}_{i:04d}_v_2.wav" for i, (d, label) in enumerate(kinds)]
+    hidden = [f"section_00_{i:04d}.wav" for i in range(len(test))]
+    server.files = {
+        "7882613": {"dev_fan.zip": section_zip("fan", [*train, *(f"test/{name}" for name in test)])},
+        "7830345": {"eval_data_Vacuum_train.zip": section_zip("Vacuum", train, 0.2)},
+        "7860847": {"eval_data_Vacuum_test.zip": section_zip("Vacuum", [f"test/{name}" for name in hidden], 0.2)},
+        "labels": {"list.csv": ("Vacuum\n" + "".join(map("{},{}\n".format, hidden, test))).encode()},
+    }
+    dataset = {
+        "name": "first",
+        "source": "dcase",
+        "year": 2023,
+        "machine_types": ["fan", "Vacuum"],
+        "base_url": server.url,
+    }
+    dataset["ground_truth"] = f"{server.url}/records/labels/files/list.csv"
+    config = {"trial": {"detector": "mahalanobis"}, "sweeps": {"seeds": {"seed": [0, 1]}}, "bootstrap": {"samples": 20}}
+    project = Project(tmp_path / "project", config | {"dataset": dataset, "alarm": {"false_alarm_rate": 0.2}})
+    done = project.run()
+    tables = project.results / "tables"
+    official = pd.read_csv(tables / "official.csv")
+    trial = official["trial"][0]
+    scores = {t: pd.read_parquet(project.results / f"scores/{t}/{trial}/epochs-0.parquet") for t in ("fan", "Vacuum")}
+    figures = {}
+    for machine_type, clips in scores.items():
+        assert clips["domain"].notna().all() and clips["label"].notna().all()
+        labels, values = clips["label"].astype(int), clips["score"]
+        own = [(clips["domain"] == domain) | (labels == 1) for domain in ("source", "target")]
+        figures[machine_type] = [roc_auc_score(labels[rows], values[rows]) for rows in own]
+        figures[machine_type].append(roc_auc_score(labels, values, max_fpr=0.1))
+    rows = official[official["trial"] == trial].set_index(["set", "machine_type"])
+    both = figures["fan"] + figures["Vacuum"]
+    expected = {
+        ("development", "fan"): figures["fan"],
+        ("evaluation", "Vacuum"): figures["Vacuum"],
+        ("all", "all"): both,
+    }
+    for key, values in expected.items():
+        assert rows.loc[key]["official"] == pytest.approx(hmean(np.maximum(values, 1e-16)), abs=1e-5)
+    named = {"auc_source", "auc_target", "official"}
+    assert named <= {*pd.read_csv(tables / "summary.csv")} & {*pd.read_csv(tables / "sweeps/seeds.csv")}
+    selected = pd.read_csv(tables / "selected.csv").set_index("machine_type")
+    assert selected.loc["fan", "selected_official"] == pytest.approx(rows.loc["development", "fan"]["official"])
+    assert not {"comparison.csv"} & {path.name for path in tables.iterdir()}, "published figures are of 2020"
+    page = (project.results / "report.html").read_text()
+    assert page.index("Official score, development set") < page.index("AUC of the chosen trial")
+    assert "official" in done.stdout + done.stderr
+
+    decisions = pd.read_csv(tables / "decisions.csv", dtype={"machine_id": str}).fillna({"domain": ""})
+    for machine_type, clips in scores.items():
+        row = decisions[(decisions["trial"] == trial) & (decisions["machine_type"] == machine_type)].iloc[0]
+        folder = project.results / f"submission/{machine_type}/{trial}/epochs-0"
+        submitted = pd.read_csv(folder / f"anomaly_score_{machine_type}_section_00_test.csv", header=None)
+        decided = pd.read_csv(folder / f"decision_result_{machine_type}_section_00_test.csv", header=None)
+        assert submitted[0].tolist() == decided[0].tolist() == [clip.rsplit("/")[-1] for clip in clips["clip"]]
+        assert decided[1].tolist() == (clips["score"] > row["threshold"]).astype(int).tolist()
+    said = humwatch_data(project, "--checksums")
+    assert said.count("as published") == 4 and "All clips that the study needs are there" in said
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,6 @@ class Source(MadeSource):
     summary = "DCASE Task 2, fetched from Zenodo: of a `year`, or of 2020."
     place = 2
     names = ("dcase", "dcase2020")
-    is_published = True
     not_needed = MadeSource.not_needed | {"data_folder", "base_url"}
 
     @property
@@ -72,6 +71,11 @@ class Source(MadeSource):
                 f"config: dataset.source is dcase2020 and dataset.year is {year}: set dataset.source to dcase"
             )
         return CHALLENGES[year]
+
+    @property
+    def is_published(self) -> bool:
+        """Clips and figures of other years are not counted here, or not published by id."""
+        return self.challenge.year == 2020
 
     @property
     def archives(self) -> list[Archive]:
@@ -184,6 +188,13 @@ class Source(MadeSource):
     def published_checksums(self) -> dict[str, str]:
         manifests = (read_manifest(archive.manifest(Path(self.data_folder))) for archive in self.archives)
         return {clip: crc32 for manifest in manifests for clip, crc32 in manifest.items()}
+
+    def challenge_sets(self) -> tuple[int, dict[str, list[tuple[str, str]]]]:
+        ids = {
+            part: [(t, i) for t in self.challenge.types_of([part]) for i in self.challenge.expected_ids(t, part)]
+            for part in ("dev", "eval")
+        }
+        return self.challenge.year, {"development": ids["dev"], "evaluation": ids["eval"]}
 
     @property
     def _types(self) -> list[str]:

@@ -85,12 +85,15 @@ class BaseSource(ABC):
     has_recordings: ClassVar[bool] = True
     is_made: ClassVar[bool] = False
     is_generated: ClassVar[bool] = False
-    is_published: ClassVar[bool] = False
     parse: ClassVar[Callable[..., ClipName] | None] = None
     not_needed: ClassVar[set[str]] = {"name", "machine_types", "channel"}
 
     @property
     def from_table(self) -> bool:
+        return False
+
+    @property
+    def is_published(self) -> bool:
         return False
 
     @property
@@ -171,6 +174,10 @@ class BaseSource(ABC):
     def published_checksums(self) -> dict[str, str]:
         """CRC-32 of the clips that are there, as they were published."""
         return {}
+
+    def challenge_sets(self) -> tuple[int, dict[str, list[tuple[str, str]]]] | None:
+        """Of a challenge's data: its year, and the machines (type, id) of each set that it measures by itself; else None."""
+        return None
 
     def _wants(self, machine_type: str, machine_id: str) -> bool:
         return (not self.machine_types or machine_type in self.machine_types) and (
