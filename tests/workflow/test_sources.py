@@ -25,6 +25,7 @@ from humwatch.errors import InputError
 from humwatch.evaluation.comparison import comparison_table
 from humwatch.features import imported, store
 from humwatch.features.store import Features
+from humwatch.use.detector import load
 
 SMALL = {"trial": TINY_TRIAL | {"epochs": 2}, "bootstrap": {"samples": 20}}
 ALL = {"machine_types": [], "machine_ids": []}
@@ -237,6 +238,69 @@ def test_dcase2023_from_the_archives_to_the_official_score(server, tmp_path):
         assert decided[1].tolist() == (clips["score"] > row["threshold"]).astype(int).tolist()
     said = humwatch_data(project, "--checksums")
     assert said.count("as published") == 4 and "All clips that the study needs are there" in said
+
+
+def two_channel_zip(machine_type, names):
+    """Clips of 0.6, 1.0 and 1.6 s; the far channel hears the same noise, and anomalies hum."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for n, name in enumerate(names):
+            noise, clip = np.random.default_rng(n).normal(0, 0.1, (9600, 16000, 25600)[n % 3]), io.BytesIO()
+            hum = np.sin(np.arange(len(noise)) / 3) * (0.02 if "anomaly" in name else 0)
+            soundfile.write(clip, np.stack([hum + np.roll(noise, 5), noise], axis=1), 16000, format="WAV")
+            archive.writestr(f"{machine_type}/{name}", clip.getvalue())
+    return file.getvalue()
+
+
+def test_dcase2026_two_microphones_and_clips_of_several_lengths(server, tmp_path):
+    """The replaced archive of dev, and an evaluation without labels; then the packed detector, which hears both channels."""
+    train = [f"train/section_00_{d}_train_normal_{i:04d}_p_1.wav" for d in ("source", "target") for i in range(6)]
+    kinds = [(d, label) for label in ("normal", "anomaly") for d in ("source", "target")] * 2
+    test = [f"test/section_00_{d}_test_{label}_{i:04d}_p_2.wav" for i, (d, label) in enumerate(kinds)]
+    server.files = {
+        "19336329": {"dev_ToyCar_r2.zip": two_channel_zip("ToyCar", train + test), "dev_ToyCarEmu.zip": b""},
+        "20151556": {"eval_data_Sander_train.zip": two_channel_zip("Sander", train)},
+        "20437238": {"eval_data_Sander_test.zip": two_channel_zip("Sander", ["test/section_00_0000.wav"])},
+    }
+    dataset = {"name": "two", "source": "dcase", "year": 2026, "base_url": server.url, "channel": {"near": 0, "far": 1}}
+    config = {
+        "dataset": dataset | {"machine_types": ["ToyCar", "Sander"]},
+        "features": {"near": {}, "clean": {"source": "noise_aware"}},
+        "trial": TINY_TRIAL | {"feature": "clean"},
+        "sweeps": {
+            "detectors": {"detector": ["mahalanobis", "vae", "gmm"]},
+            "features": {"detector": ["mahalanobis"], "feature": ["near", "clean"]},
+        },
+        "bootstrap": {"samples": 20},
+        "alarm": {"false_alarm_rate": 0.2},
+    }
+    project = Project(tmp_path / "project", config)
+    project.run("results/two/tables/auc.csv", "results/two/detectors/sha256sums.txt")
+    clips = pd.read_parquet(project.results / "clips.parquet")
+    assert set(clips["seconds"]) == {0.6, 1.0, 1.6} and set(clips["channels"]) == {2}
+    sweep = pd.read_csv(project.results / "tables/sweeps/detectors.csv")
+    assert set(sweep[sweep["machine_type"] == "ToyCar"]["detector"]) == {*config["sweeps"]["detectors"]["detector"]}
+    assert sweep[sweep["machine_type"] == "ToyCar"]["official"].notna().all() and sweep["auc"].isna().any()
+    table = pd.read_csv(project.results / "tables/sweeps/features.csv").set_index("machine_type")
+    auc = table.loc["ToyCar"].set_index("feature")["auc"]
+    assert auc["clean"] == 1 and auc["near"] < 1, "a hum that the near microphone alone drowns in noise"
+    official = pd.read_csv(project.results / "tables/official.csv")
+    assert set(official["set"]) == {"development"} and set(official["machine_type"]) == {"ToyCar"}
+    (decided,) = project.results.glob("submission/Sander/mahalanobis_feature-near*/epochs-0/decision_*")
+    assert decided.name == "decision_result_Sander_section_00_test.csv"
+
+    packed = load(project.results / "detectors/ToyCar.humwatch")
+    assert packed.channel == [0, 1]
+    scores = pd.concat(
+        pd.read_parquet(p) for p in project.results.glob(f"scores/ToyCar/{packed.description['trial']}/*")
+    )
+    recording = project.folder / "data" / scores["clip"].iloc[0]
+    (decision,) = packed.score(recording)
+    assert decision.score == pytest.approx(scores["score"].iloc[0], rel=1e-4)
+    samples, _ = soundfile.read(recording)
+    assert packed.score(samples, 16000)[0].score == pytest.approx(decision.score, rel=1e-4)
+    with pytest.raises(InputError, match=r"has 1 channel.*the detector hears channels 0 and 1"):
+        packed.score(samples[:, 0], 16000)
 
 
 @pytest.mark.parametrize(

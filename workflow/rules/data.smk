@@ -28,10 +28,11 @@ rule demo:
         size=as_json(dataset["size"]),
         seed=dataset["seed"],
         machine_ids=lambda w: as_json(dataset["machine_ids"]),
+        noise=[f"--noise={as_json(dataset['noise'])}"] if dataset["noise"] else [],
     shell:
         "python {input.code[0]:q} --log={log:q} --title={params.title:q} --folder={params.folder:q}"
         " --split={wildcards.split:q} --size={params.size:q} --seed={params.seed:q} --manifest={output:q}"
-        " --machine-ids={params.machine_ids:q}"
+        " --machine-ids={params.machine_ids:q} {params.noise:q}"
 
 
 # Fetched data are not made of the code, which is no input here: checksums say that they are the published ones.

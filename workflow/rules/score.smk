@@ -29,11 +29,7 @@ rule score:
         title=lambda w: f"score {w.scope} {w.trial}",
         model=lambda w, input: str(Path(input.model).parent),
         trial=lambda w: jobs.scoring_arguments(study, w.scope, w.trial, int(w.epochs)),
-        challenge=(
-            [f"--year={YEAR}", f"--false-alarm-rate={config['alarm']['false_alarm_rate']}"]
-            if DECIDES
-            else []
-        ),
+        challenge=([f"--year={YEAR}", f"--false-alarm-rate={config['alarm']['false_alarm_rate']}"] if DECIDES else []),
     shell:
         "python {input.code[0]:q} --log={log:q} --title={params.title:q} --model={params.model:q}"
         " --features {input.features:q} {params.trial:q} {params.challenge:q} --out={output.scores:q}"

@@ -71,7 +71,7 @@ def parts(scores: pd.DataFrame, year: int) -> Iterator[tuple[str, pd.DataFrame]]
             continue
         # Of 2021, the domains of test clips are told, and are files of their own.
         domains = [f"{domain}_test" for domain in clips["domain"]] if year == 2021 else ["test"] * len(clips)
-        for test, of_domain in clips.groupby(domains):
+        for test, of_domain in clips.groupby(np.array(domains)):
             yield f"{slug(machine_type)}_section_{slug(machine_id)}_{test}", of_domain
 
 

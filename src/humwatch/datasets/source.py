@@ -24,6 +24,8 @@ from humwatch.parameters import REQUIRED, parameter, schema_of
 
 SAMPLE_RATE, SECONDS = 16000, 10  # Hz and s of the clips that rules make, and of those of which nothing is known yet
 
+CHANNEL = {"type": "integer", "minimum": 0, "maximum": 1000}
+
 Machines = dict[tuple[str, str], list[str]]  # (machine type, split) -> machine ids, sorted
 Recordings = dict[tuple[str, str], list[ClipName]]  # the same -> clips
 Known = Mapping[tuple[str, str], set[str]]  # the same -> machine ids, also of those that are not wanted
@@ -73,10 +75,21 @@ class BaseSource(ABC):
         uniqueItems=True,
         items={"type": "string", "minLength": 1},
     )
-    channel: int | str = parameter(
+    channel: int | str | list[int] | dict[str, int] = parameter(
         0,
-        'Channel to listen to, counted from 0, or "mix" for the mean of all channels.',
-        anyOf=[{"type": "integer", "minimum": 0, "maximum": 1000}, {"const": "mix"}],
+        'Channel to listen to, counted from 0, or "mix" for the mean of all channels. Several microphones: {near: 0, far: 1}, or '
+        "a list, the one near the machine first; features that hear no others hear that one.",
+        anyOf=[
+            CHANNEL,
+            {"const": "mix"},
+            {"type": "array", "items": CHANNEL, "minItems": 2, "uniqueItems": True, "maxItems": 64},
+            {
+                "type": "object",
+                "required": ["near", "far"],
+                "additionalProperties": False,
+                "properties": {"near": CHANNEL, "far": CHANNEL},
+            },
+        ],
     )
 
     summary: ClassVar[str]
@@ -87,6 +100,13 @@ class BaseSource(ABC):
     is_generated: ClassVar[bool] = False
     parse: ClassVar[Callable[..., ClipName] | None] = None
     not_needed: ClassVar[set[str]] = {"name", "machine_types", "channel"}
+
+    @property
+    def channels(self) -> list[int | str]:
+        """The channels to listen to, the one near the machine first."""
+        if isinstance(self.channel, dict):
+            return [self.channel["near"], self.channel["far"]]
+        return [*self.channel] if isinstance(self.channel, list) else [self.channel]
 
     @property
     def from_table(self) -> bool:

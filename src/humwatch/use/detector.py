@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from humwatch.datasets.clips import read_samples
+from humwatch.datasets.clips import near, read_samples
 from humwatch.detectors import base as detectors
 from humwatch.errors import InputError
 from humwatch.evaluation.thresholds import Calibration, calibration_for
@@ -189,7 +189,7 @@ class Detector:
         return self.description["sha256"][:16]
 
     @property
-    def channel(self) -> int | str:
+    def channel(self) -> int | str | list[int]:
         return self.description["channel"]
 
     def read(self, path: str | Path, resample: bool = False) -> np.ndarray:
@@ -208,7 +208,7 @@ class Detector:
             )
         import librosa  # only then: it takes a second to load
 
-        return librosa.resample(samples, orig_sr=rate, target_sr=self.sample_rate, res_type="soxr_hq")
+        return librosa.resample(samples, orig_sr=rate, target_sr=self.sample_rate, res_type="soxr_hq", axis=0)
 
     @cached_property
     def _thresholds(self) -> dict[Machine, Calibration]:
@@ -256,7 +256,7 @@ class _Member:
     def features(self, window: np.ndarray, sample_rate: int, file: str) -> np.ndarray:
         """Frames of a window, (frames, bins) float32."""
         try:
-            frames = self.feature(window, sample_rate)
+            frames = self.feature(window if self.feature.hears_far else near(window), sample_rate)
         except InputError as error:
             raise InputError(f"{file or 'the window'}: {error}") from None
         if not np.isfinite(frames).all():
@@ -285,9 +285,19 @@ def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarray:
-    """(samples,) or (samples, channels) -> (samples,) float32; one channel is what it is, whatever channel is asked for."""
+def one_channel(name: str, samples: np.ndarray, channel: int | str | list[int]) -> np.ndarray:
+    """(samples,) or (samples, channels) -> (samples,) float32; one channel is what it is, whatever channel is asked for.
+
+    channel: a list for several, (samples, channels) float32, which must be there.
+    """
     samples = np.asarray(samples, np.float32)
+    if isinstance(channel, list):
+        if samples.ndim != 2 or max(channel) >= samples.shape[1]:
+            raise InputError(
+                f"{name} has {samples.shape[1] if samples.ndim == 2 else 1} channel(s): the detector hears channels "
+                f"{' and '.join(map(str, channel))}"
+            )
+        return np.ascontiguousarray(samples[:, channel])
     if samples.ndim == 1:
         return samples
     if samples.ndim != 2:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from humwatch.datasets.clips import near
 from humwatch.features import logmel
 
 FEATURE = logmel.Feature()  # whatever the detector itself hears
@@ -62,7 +63,7 @@ def reference(clips: Iterable[np.ndarray]) -> Reference:
 
 def levels(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Log-mel frames in dB, (frames, bins)."""
-    return np.maximum(FEATURE(samples, sample_rate), QUIET_DB)
+    return np.maximum(FEATURE(near(samples), sample_rate), QUIET_DB)
 
 
 def deviation_map(found: np.ndarray, normal: Reference) -> np.ndarray:
