@@ -125,6 +125,10 @@ class Source(MadeSource):
         return clips
 
     def known_machines(self, found: Recordings) -> Known:
+        if isinstance(self.ground_truth, str) and not self.labels and not Path(self.ground_truth).is_file():
+            raise InputError(
+                f"dataset.ground_truth: {self.ground_truth} is not there: correct the path, or give an address (https://)"
+            )
         known: dict[tuple[str, str], set[str]] = {}
         for archive in self.archives:
             ids = self.challenge.expected_ids(archive.machine_type, archive.part)
@@ -155,10 +159,6 @@ class Source(MadeSource):
             if (ids := self.challenge.expected_ids(machine_type, part)) and (not wanted or wanted & set(ids))
         ]
         path = self.labels_path(folder) if "eval" in parts else None
-        if path and not self.labels and not path.is_file():
-            raise InputError(
-                f"dataset.ground_truth: {path} is not there: correct the path, or give an address (https://)"
-            )
         manifests = [archive.manifest(folder) for archive in self.challenge.archives([machine_type], parts)]
         return [str(path) for path in [*manifests, *([path] if path else [])]]
 

@@ -21,6 +21,7 @@ from urllib3.util import Retry
 from humwatch import __version__
 from humwatch.errors import InputError
 from humwatch.files import replacing
+from humwatch.locking import alone
 
 BASE_URL = "https://zenodo.org"
 Members = dict[str, zipfile.ZipInfo]  # of a zip file, by their paths below the folder that they are unpacked into
@@ -107,15 +108,12 @@ def fetch_list(
             response.raise_for_status()
             content = response.content
         found = hashlib.sha256(content).hexdigest()
-        known = _read_checksums(checksums)
-        expected = sha256 or known.setdefault(url, {}).setdefault("sha256", found)
+        expected = sha256 or _noted(checksums, url, {"sha256": found})["sha256"]
         if found != expected:
             first = "" if sha256 else f" (it was seen first with that, says {checksums})"
             raise InputError(
                 f"{url}: what was fetched has the SHA-256 {found} where {expected} is expected{first}, so check the address."
             )
-        if not sha256:
-            write_json(checksums, known)
         with replacing(path) as temporary:
             temporary.write_bytes(content)
     except requests.RequestException as error:
@@ -216,16 +214,14 @@ def _metadata(
     """Name, MD5 and size of a file, as kept or else from the record's list of files, which is then kept."""
     url = _api(base_url, record)
     try:
-        known = _read_checksums(checksums)
-        if not _named(known.get(record, {}), name, pattern):
+        known = _read_checksums(checksums).get(record, {})
+        if not _named(known, name, pattern):
             with _session(retries, backoff) as session:
-                files = _files(session, url)
-            # Jobs side by side may overwrite each other's additions: that costs a request, later, and nothing else.
-            known[record] = files | known.get(record, {})
-            if _named(known[record], name, pattern):
-                write_json(checksums, known)
-        found = _named(known[record], name, pattern) or name
-        md5, size = (known[record][found][key] for key in ("md5", "size"))
+                known = _files(session, url)
+            if _named(known, name, pattern):
+                known = _noted(checksums, record, known)
+        found = _named(known, name, pattern) or name
+        md5, size = (known[found][key] for key in ("md5", "size"))
     except requests.RequestException as error:
         raise InputError(
             f"{url}: no answer about {name} ({_reason(error)}), so check dataset.base_url or run again later."
@@ -279,6 +275,15 @@ def _named(files: Iterable[str], name: str, pattern: str | None) -> str | None:
     if name in files or not pattern:
         return name if name in files else None
     return max((file for file in files if re.fullmatch(pattern, file)), default=None)
+
+
+def _noted(checksums: Path, of: str, found: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a record or an address, once what was found now is added to it: what was seen first holds."""
+    with alone(checksums.with_name(f".{checksums.name}.lock"), "noting checksums"):  # other jobs fetch at the same time
+        known = _read_checksums(checksums)
+        known[of] = found | known.get(of, {})
+        write_json(checksums, known)
+    return known[of]
 
 
 def _read_checksums(path: Path) -> dict[str, Any]:

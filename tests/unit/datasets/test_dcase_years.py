@@ -4,13 +4,14 @@ import hashlib
 import io
 import json
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 
-from humwatch.datasets import clips
+from humwatch.datasets import clips, zenodo
 from humwatch.datasets import source as sources
 from humwatch.datasets.dcase import evaluation_labels
 from humwatch.datasets.dcase_fetch import fetch, fetch_labels, unpack
@@ -170,6 +171,19 @@ def test_archives_are_pinned_at_first_sight_and_changed_ones_refused(server, tmp
     assert pinned[path.name] == checksums[record][path.name] and train_archive.name in pinned
 
 
+def test_jobs_side_by_side_forget_no_checksum(server, tmp_path):
+    """Each of a record of its own, in one file of checksums."""
+    server.files = {str(record): {f"{record}.zip": b"x" * record} for record in range(1, 9)}
+    checksums = tmp_path / "checksums.json"
+
+    def job(record):
+        zenodo.fetch(record, tmp_path / f"{record}.zip", checksums, base_url=server.url, **FAST)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len([*pool.map(job, server.files)]) == 8
+    assert json.loads(checksums.read_text()).keys() == server.files.keys()
+
+
 def test_archive_that_lacks_a_section(server, tmp_path):
     (archive,) = CHALLENGES[2022].archives(["bearing"], ["additional"])
     clips = [f"train/section_{i}_source_train_normal_0000_vel_4.wav" for i in ("03", "05")]
@@ -268,7 +282,7 @@ def test_list_in_a_file(server, tmp_path):
     path = tmp_path / "own.csv"
     source = source_of(2023, tmp_path, ground_truth=str(path))
     with pytest.raises(InputError, match=r"dataset.ground_truth: .*own.csv is not there"):
-        source.inputs("Vacuum", "test")
+        source.machines({})
     path.write_text(serve(server, 2023))
     assert source.inputs("Vacuum", "test") == [f"{tmp_path}/dcase2023/eval_Vacuum.json", str(path)]
     assert source.inputs("Vacuum", "train") == [f"{tmp_path}/dcase2023/additional_Vacuum.json"]
