@@ -198,7 +198,7 @@ def test_dcase2023_from_the_archives_to_the_official_score(server, tmp_path):
     dataset["ground_truth"] = f"{server.url}/records/labels/files/list.csv"
     config = {"trial": {"detector": "mahalanobis"}, "bootstrap": {"samples": 20}}
     project = Project(tmp_path / "project", config | {"dataset": dataset, "alarm": {"false_alarm_rate": 0.2}})
-    done = project.run()
+    project.run(*project.tables)
     tables = project.results / "tables"
     official = pd.read_csv(tables / "official.csv")
     trial = official["trial"][0]
@@ -224,9 +224,6 @@ def test_dcase2023_from_the_archives_to_the_official_score(server, tmp_path):
     selected = pd.read_csv(tables / "selected.csv").set_index("machine_type")
     assert selected.loc["fan", "selected_official"] == pytest.approx(rows.loc["development", "fan"]["official"])
     assert not {"comparison.csv"} & {path.name for path in tables.iterdir()}, "published figures are of 2020"
-    page = (project.results / "report.html").read_text()
-    assert page.index("Official score, development set") < page.index("AUC of the chosen trial")
-    assert "official" in done.stdout + done.stderr
 
     decisions = pd.read_csv(tables / "decisions.csv", dtype={"machine_id": str}).fillna({"domain": ""})
     for machine_type, clips in scores.items():

@@ -117,7 +117,9 @@ def _official(report: Report) -> Iterator[tuple[str, str, str]]:
         if name == EVERY_SET or rows.empty:
             continue
         kind = rows["averaged"].iloc[0]
-        note = f"{kind} mean of {rows['figures'].sum()} AUCs and pAUCs of {len(rows)} machine types"
+        note = (
+            f"{kind} mean of {rows['figures'].sum()} AUCs and pAUCs of {len(rows)} machine type{'s'[: len(rows) != 1]}"
+        )
         everything = part[part["machine_type"] == EVERY_TYPE].merge(rows[KEYS[:-1]].drop_duplicates(), on=KEYS[:-1])
         value = mean(np.repeat(rows["official"].to_numpy(float), rows["figures"].to_numpy(int)), kind == "harmonic")
         if len(rows) == 1 or len(everything) == 1:
