@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import shutil
-import sys
 import time
 import zipfile
 import zlib
@@ -14,7 +13,6 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
@@ -22,6 +20,7 @@ from humwatch import __version__
 from humwatch.errors import InputError
 from humwatch.files import replacing
 from humwatch.locking import alone
+from humwatch.progress import Progress
 
 BASE_URL = "https://zenodo.org"
 Members = dict[str, zipfile.ZipInfo]  # of a zip file, by their paths below the folder that they are unpacked into
@@ -158,11 +157,13 @@ def unpack(
         with zipfile.ZipFile(archive) as source:
             members = select(source.infolist())
             check_disk(mark.parent, sum(member.file_size for member in members.values()), f"to unpack {archive}")
-            for name, member in tqdm(members.items(), desc=f"unpack {archive.name}", unit="clip", **_progress()):
+            progress = Progress(f"{archive.name}, clips unpacked", len(members))
+            for number, (name, member) in enumerate(members.items(), 1):
                 target = temporary / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with source.open(member) as packed, open(target, "wb") as file:
                     shutil.copyfileobj(packed, file, 1 << 20)
+                progress.update(number)
         mark.unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -330,14 +331,13 @@ def _go_on(session: requests.Session, url: str, part: Path, size: int) -> str | 
             return "the server sends another range than was asked for"
         if response.status_code != 206:
             start = 0  # the server does not do ranges
-        with (
-            open(part, "ab" if start else "wb") as file,
-            tqdm(total=size, initial=start, desc=part.stem, unit="B", unit_scale=True, **_progress()) as progress,
-        ):
+        progress = Progress(f"{part.stem}, MB fetched", size / 1e6)
+        with open(part, "ab" if start else "wb") as file:
             try:
                 # read1 hands over what has come, where iter_content would lose a begun chunk when the connection breaks.
                 while chunk := response.raw.read1(1 << 20):
-                    progress.update(file.write(chunk))
+                    file.write(chunk)
+                    progress.update(file.tell() / 1e6)
             except HTTPError as error:
                 return f"the connection broke ({type(error).__name__})"
     if _bytes(part) > size:
@@ -363,8 +363,3 @@ def _reason(error: requests.RequestException) -> str:
     if error.response is not None:
         return f"{error.response.status_code} {error.response.reason}"
     return "it cannot be reached" if isinstance(error, requests.ConnectionError) else type(error).__name__
-
-
-def _progress() -> dict:
-    """A bar on a terminal; in a log file, a line now and then."""
-    return {"mininterval": 0.2 if sys.stderr.isatty() else 30}

@@ -28,20 +28,34 @@ def measure(
     seed: int,
     rate: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The AUC table, the training table and the decisions table of trials, each trial's files read once.
+    """Measure trials, reading each trial's files once.
 
-    AUC: a row per trial, machine type and machine id, then rows `mean` (over ids), `pooled` (all ids in one ranking), and
-    `pooled_standardised` (the same, with scores standardised per id by held-out normal clips). Machine ids without training
-    clips (`heard` False) have a mean and a pooled row of their own. Intervals: 95 %, stratified bootstrap. Where clips have a
-    domain, the same rows follow for each domain: its normal clips against the anomalies of all domains, as DCASE 2022 to 2025
-    measure it.
+    Parameters
+    ----------
+    trials
+        Those without score files are left out.
+    score_files
+        The score files of each trial, by "name/epochs".
+    models
+        The folders of each trial's models, by "name/epochs" and machine type.
+    samples, seed
+        Of the bootstrap.
+    rate
+        The false-alarm rate that thresholds are to keep.
 
-    Training: what is known without labels, a row per trial and machine type. Columns trial, epochs, score, machine_type,
-    val_loss, pseudo_auc (evaluation.selection), seconds_per_epoch, diverged.
-
-    Decisions: a row per trial, machine type, id and domain (`decisions.decision_rows`), for the false-alarm rate `rate`.
-
-    score_files: trial key "name/epochs" -> its files. models: trial key -> machine type -> folders of its models.
+    Returns
+    -------
+    measured
+        A row per trial, machine type and machine id, then rows `mean` (over ids), `pooled` (all ids in one ranking), and
+        `pooled_standardised` (the same, with scores standardised per id by held-out normal clips). Machine ids without
+        training clips (`heard` False) have a mean and a pooled row of their own. Intervals: 95 %, stratified bootstrap. Where
+        clips have a domain, the same rows follow for each domain: its normal clips against the anomalies of all domains, as
+        DCASE 2022 to 2025 measure it.
+    trained
+        What is known without labels, a row per trial and machine type: trial, epochs, score, machine_type, val_loss,
+        pseudo_auc (`evaluation.selection`), seconds_per_epoch, diverged.
+    decided
+        A row per trial, machine type, id and domain, with the columns `decisions.COLUMNS`.
     """
     measured: list[dict[str, Any]] = []
     trained: list[dict[str, Any]] = []
@@ -70,8 +84,12 @@ def measure(
 def summary_table(table: pd.DataFrame, official: pd.DataFrame | None = None) -> pd.DataFrame:
     """Mean and standard deviation over seeds of each configuration's mean AUC and pAUC, best first.
 
-    One row per configuration and machine type; the ids that were heard in training only. official: the official scores, whose
-    means over seeds are added.
+    A row per configuration and machine type, over the ids that were seen in training.
+
+    Parameters
+    ----------
+    official
+        The official scores, whose means over seeds are added.
     """
     means = table[(table["machine_id"] == "mean") & (table["domain"] == "") & table["heard"]]
     means = with_figures(means, official)
@@ -94,7 +112,7 @@ def summary_table(table: pd.DataFrame, official: pd.DataFrame | None = None) -> 
 def _measured(
     scores: pd.DataFrame, held_out: list[pd.DataFrame], score: str, samples: int, seed: int
 ) -> Iterable[dict[str, Any]]:
-    """One trial's rows. All measuring is done on arrays: pandas would take ten times as long."""
+    """One trial's rows, measured on arrays: pandas would take ten times as long."""
     clips = {
         "score": scores[score].to_numpy(float),
         "label": scores["label"].to_numpy(float, na_value=np.nan),
@@ -113,7 +131,7 @@ def _measured(
 
 
 def _rows(clips: Mapping[str, np.ndarray], samples: int, seed: int) -> Iterable[dict[str, Any]]:
-    """One machine type's rows: each id, mean, pooled. clips: arrays by name, an element per clip."""
+    """One machine type's rows: each id, mean, pooled; `clips` are arrays (clips,) by name."""
     ids, draws = [], []
     for machine_id in sorted(set(clips["machine_id"])):
         own = clips["machine_id"] == machine_id
@@ -169,7 +187,7 @@ def _measure(
 
 
 def trained_row(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score: str) -> dict[str, Any]:
-    """What the models of one trial and machine type tell without labels. held_out: model folder -> its held-out scores."""
+    """What the models of one trial and machine type tell without labels; `held_out` has each model's held-out scores."""
     logs = [models.log(folder) for folder in held_out]
     return {
         "val_loss": np.mean([log["val_loss"].iloc[-1] if len(log) else np.nan for log in logs]),
@@ -188,7 +206,7 @@ def _pseudo_auc(held_out: pd.DataFrame, machine_type: str, score: str) -> float:
 
 
 def _mean(values: Iterable[float]) -> float:
-    """Over those that are there; NaN if none is."""
+    """The mean of the finite values; NaN without any."""
     finite = [value for value in values if np.isfinite(value)]
     return float(np.mean(finite)) if finite else np.nan
 

@@ -53,7 +53,15 @@ class Definition:
 
 
 class Figure(NamedTuple):
-    """An AUC or pAUC of one machine. name: auc, auc_source, auc_target or pauc; draws: (samples,) of the bootstrap."""
+    """An AUC or pAUC of one machine.
+
+    Attributes
+    ----------
+    name
+        auc, auc_source, auc_target or pauc.
+    draws : (samples,)
+        Of the bootstrap.
+    """
 
     name: str
     value: float

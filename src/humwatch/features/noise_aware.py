@@ -1,7 +1,7 @@
-"""Log-mel spectrograms that know the noise from a second microphone, far from the machine, as DCASE 2026 Task 2 has it
-(arXiv 2606.01578).
+"""Log-mel spectrograms that know the noise from a second microphone, far from the machine.
 
-With N the short-time spectrum of the near channel and F_k those of the far ones, of each frequency bin:
+The task is that of DCASE 2026 (arXiv 2606.01578). With N the short-time spectrum of the near channel and
+F_k those of the far ones, of each frequency bin:
 
     subtract   log-mel of N - sum_k w_k F_k. The complex w_k of the bin minimise the energy of that difference over the clip, by
                the normal equations sum_t conj(F_j) F_k w_k = sum_t conj(F_j) N: what all microphones hear is gone, whatever

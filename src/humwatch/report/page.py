@@ -1,4 +1,4 @@
-"""report.html: one self-contained page that opens without a network. Data in, HTML out.
+"""Render report.html: one page that opens without a network.
 
 The page holds its style, script, figures (SVG) and sounds (MP3) itself; a content policy in it forbids any request.
 """
@@ -30,7 +30,7 @@ TABLES = {
     "selected": "What each sweep chose without labels, and what the labels would have chosen",
     "summary": "Every configuration, mean over its seeds",
     "auc": "Every trial and machine id",
-    "decisions": "Thresholds, and what they are worth on the test clips",
+    "decisions": "Thresholds, and how well they decide on the test clips",
     "comparison": "Beside published results",
 }
 # Colours of the figures that follow the page's light or dark theme.
@@ -49,7 +49,10 @@ THEME = {
 
 
 def render(report: Report) -> str:
-    """The whole page. Clips that would make it larger than `limit_mb` are left out, the least telling first, and counted."""
+    """The whole page as HTML.
+
+    Clips that would make it larger than `limit_mb` are left out, the least telling first, and counted.
+    """
     before, after = _page(report).split(LISTEN)
     budget = int(report.limit_mb * 1e6) - len((before + after).encode()) - 20_000
     return str(before + listen(report, budget) + after)
@@ -198,7 +201,17 @@ def _inline(svgs: Mapping[str, str], prefix: str) -> list[Markup]:
 
 
 def inline_svg(svg: str, prefix: str, title: str) -> Markup:
-    """A figure's SVG as part of the page: its ids made unique, its colours and letters those of the page."""
+    """A figure's SVG as part of the page: with ids that are unique, and the page's colours and fonts.
+
+    Parameters
+    ----------
+    svg
+        As matplotlib writes it.
+    prefix
+        What its ids begin with.
+    title
+        Read to those who cannot see the figure.
+    """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     prefix = re.sub(r"[^\w-]", "", prefix)
@@ -215,13 +228,13 @@ def inline_svg(svg: str, prefix: str, title: str) -> Markup:
 
 
 def _point(rows: pd.DataFrame, table: pd.DataFrame) -> str:
-    """The values of what the sweep varies, of the first of these rows."""
+    """The values of the varied parameters in the first of these rows."""
     row = rows.iloc[0]
     return ", ".join(f"{words(n)} {cell_text(n, row[n])}" for n in varied(table)) or row["trial"]
 
 
 def _auc(rows: pd.DataFrame) -> str:
-    """That of the first of these rows, nothing where it is not measured."""
+    """The AUC of the first of these rows; empty where it is not measured."""
     value = rows["auc"].iloc[0]
     return f"{value:.3f}" if np.isfinite(value) else ""
 

@@ -29,7 +29,7 @@ def rows_of(scores, definition, samples=50):
 
 
 def expected(scores, year):
-    """scipy's harmonic mean over scikit-learn's areas, straight from the definition."""
+    """The harmonic mean of scipy over scikit-learn's areas, straight from the definition."""
     figures = []
     for _, machine in scores.groupby(["machine_type", "machine_id"]):
         for domain in ("source", "target"):
