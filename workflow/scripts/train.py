@@ -14,12 +14,12 @@ import shutil
 import signal
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from humwatch import __version__, parquet
 from humwatch.detectors import base, models
@@ -43,10 +43,10 @@ def main(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace, waited: bool) -> None:
     """waited: whether another process has worked on the same model until now: what it finished is not trained again."""
-    if args.device != "cpu":
-        claim_gpu()
-    device = device_of(args.device)
     detector = base.make(args.detector, json.loads(args.hyperparameters))
+    if args.device != "cpu" and detector.on_device:
+        claim_gpu()
+    device = device_of(args.device) if detector.on_device else "cpu"
     train, validation, apart = read_parts(args, detector)
     made_from = json.loads(json.dumps(made_of(args, detector, [train.clips, validation.clips, apart.clips], device)))
     if waited and is_whole(args.out, made_from | {"epoch": args.epochs}):
@@ -154,6 +154,7 @@ def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[p
 
     clips: of training, of those held out, and of those of calibration, in their order.
     """
+    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     described = [table[["clip", "machine_type", "machine_id"]].to_csv(index=False) for table in clips]
     return {
         "hyperparameters": dataclasses.asdict(detector.hyperparameters),
@@ -165,9 +166,9 @@ def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[p
         "machines": sorted({*zip(clips[0]["machine_type"], clips[0]["machine_id"], strict=True)}),
         "masks": {"sha256": [sha256(path) for path in args.masks], "target": args.mask_target} if args.masks else None,
         "continued_from": models.description(args.continue_from)["sha256"] if args.continue_from else None,
-        "device": {"kind": device, "precision": detector.precision(device), "threads": torch.get_num_threads()},
+        "device": {"kind": device, "precision": detector.precision(device), "threads": threads},
         "code_sha256": code_checksum(__file__, type(detector).__module__),
-        "versions": {"humwatch": __version__, "torch": torch.__version__},
+        "versions": {"humwatch": __version__, **{name: version(name) for name in ("torch", "numpy")}},
     }
 
 
@@ -192,6 +193,8 @@ def is_whole(folder: Path, made_from: dict) -> bool:
 
 def device_of(name: str) -> str:
     """The device that `auto` means here; InputError where there is no GPU that was asked for."""
+    import torch
+
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device is cuda and this machine has no GPU that torch can use: set device to auto or cpu")
     return {"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(name, name)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.stats
+import scipy.special
 
 from humwatch.evaluation.auc_table import MEASURES, SUMMARIES
 from humwatch.evaluation.official import FIGURES
@@ -155,5 +155,5 @@ def _spread(values: Any) -> dict[str, float]:
     values = values[np.isfinite(values)]  # diverged trials have none
     mean, n = values.mean() if len(values) else np.nan, len(values)
     std = values.std(ddof=1) if n > 1 else np.nan
-    half = scipy.stats.t.ppf(0.975, n - 1) * std / np.sqrt(n) if n > 1 else np.nan
+    half = scipy.special.stdtrit(n - 1, 0.975) * std / np.sqrt(n) if n > 1 else np.nan
     return dict(zip(SPREAD, (mean, std, mean - half, mean + half), strict=True))

@@ -227,14 +227,11 @@ def _member(
         keys = ("feature", "epoch", "seed", "sha256", "clips_sha256", "features_sha256", "versions")
         heard = [machine for machine in known if scope.hears(*machine)]
         described.append({"machines": heard, **{key: model[key] for key in keys}})
-    hyperparameters = dict(made[0]["hyperparameters"])
-    if hyperparameters.get("precision") == "auto":  # what it meant in training: calibration scores have that precision
-        hyperparameters["precision"] = made[0]["device"]["precision"]
     return {
         "trial": trial.name,
         "epochs": trial.epochs,
         "detector": made[0]["detector"],
-        "hyperparameters": hyperparameters,
+        "hyperparameters": made[0]["hyperparameters"],
         "feature": {key: value for key, value in made[0]["feature"].items() if key != "bins"},
         "score": trial.parameters["score"],
         "models": described,
