@@ -12,6 +12,7 @@ from humwatch.detectors import models
 from humwatch.evaluation.calibration import MACHINE, rows_by, standardise
 from humwatch.evaluation.decisions import COLUMNS, decision_rows
 from humwatch.evaluation.metrics import auc, bootstrap_auc, interval, pauc
+from humwatch.evaluation.official import FIGURES, with_figures
 from humwatch.study.trials import Trial
 
 MEASURES = ["auc", "auc_low", "auc_high", "pauc", "n_normal", "n_anomaly"]
@@ -80,13 +81,19 @@ def measure(
     return table, pd.DataFrame(trained), pd.DataFrame(decided, columns=COLUMNS)
 
 
-def summary_table(table: pd.DataFrame) -> pd.DataFrame:
+def summary_table(table: pd.DataFrame, official: pd.DataFrame | None = None) -> pd.DataFrame:
     """Mean and standard deviation over seeds of each configuration's mean AUC and pAUC, best first.
 
     A row per configuration and machine type, over the ids that were seen in training.
+
+    Parameters
+    ----------
+    official
+        The official scores, whose means over seeds are added.
     """
-    means = table[(table["machine_id"] == "mean") & (table["domain"] == "") & table["heard"]].copy()
-    fixed = ["trial", "seed", "machine_id", "domain", "heard", "note", *MEASURES]
+    means = table[(table["machine_id"] == "mean") & (table["domain"] == "") & table["heard"]]
+    means = with_figures(means, official)
+    fixed = ["trial", "seed", "machine_id", "domain", "heard", "note", *MEASURES, *FIGURES]
     keys = [c for c in means if c not in fixed]
     grouped = means.groupby(keys, dropna=False, sort=False)
     summary = grouped.agg(
@@ -95,8 +102,9 @@ def summary_table(table: pd.DataFrame) -> pd.DataFrame:
         auc_std=("auc", "std"),
         pauc_mean=("pauc", "mean"),
         pauc_std=("pauc", "std"),
+        **{name: (name, "mean") for name in FIGURES if name in means},
     ).reset_index()
-    measures = ["auc_mean", "auc_std", "pauc_mean", "pauc_std", "seeds"]
+    measures = ["auc_mean", "auc_std", "pauc_mean", "pauc_std", *(name for name in FIGURES if name in means), "seeds"]
     summary = summary.sort_values("auc_mean", ascending=False, kind="stable", na_position="last", ignore_index=True)
     return summary[["machine_type", *measures, *(k for k in keys if k != "machine_type")]]
 

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from humwatch.evaluation.calibration import MACHINE, rows_by
 from humwatch.evaluation.thresholds import Calibration, calibration_for, clopper_pearson
-from humwatch.study.trials import Trial
+
+if TYPE_CHECKING:  # scoring decides too, and does not depend on what trials are
+    from humwatch.study.trials import Trial
 
 COLUMNS = ["trial", "epochs", "score", "machine_type", "machine_id", "domain", "heard", "threshold", "promised_rate"]
 COLUMNS += ["calibration_clips", "method", "extrapolated", "n_normal", "n_anomaly", "false_alarm_rate"]
@@ -42,7 +44,7 @@ def calibrations(tables: Iterable[pd.DataFrame], score: str, rate: float) -> dic
 
 
 def decision_rows(
-    trial: Trial, scores: pd.DataFrame, tables: Iterable[pd.DataFrame], rate: float
+    trial: "Trial", scores: pd.DataFrame, tables: Iterable[pd.DataFrame], rate: float
 ) -> Iterable[dict[str, Any]]:
     """The threshold of each machine id and domain, and how well it decides on the test clips.
 

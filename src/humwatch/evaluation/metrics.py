@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -92,6 +93,35 @@ def bootstrap_auc(labels: np.ndarray, scores: np.ndarray, samples: int, seed: in
     return counts / (len(anomalies) * len(normals))
 
 
+def weighted_areas(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, max_fpr: float) -> np.ndarray:
+    """AUC, or pAUC up to `max_fpr` below 1, of bootstrap samples in which clip i is drawn `weights[:, i]` times.
+
+    Parameters
+    ----------
+    labels, scores : (clips,)
+        Both classes must be there.
+    weights : (samples, clips)
+
+    Returns
+    -------
+    (samples,)
+        NaN where a score is not finite.
+    """
+    if not np.isfinite(scores).all():
+        return np.full(len(weights), np.nan)
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    rates = []
+    for label in (0, 1):
+        counts = np.cumsum(weights[:, order] * (labels[order] == label), axis=1)
+        rates.append(np.pad(counts[:, ends] / counts[:, -1:], ((0, 0), (1, 0))))
+    (fpr, tpr), widths = rates, np.diff(rates[0], axis=1)
+    within = np.clip(max_fpr - fpr[:, :-1], 0, widths)  # the part of each step below the limit
+    at_end = tpr[:, :-1] + np.diff(tpr, axis=1) * np.divide(within, widths, out=np.ones_like(widths), where=widths > 0)
+    areas = (within * (tpr[:, :-1] + at_end) / 2).sum(axis=1)
+    return areas if max_fpr == 1 else _standardised(areas, max_fpr)
+
+
 def interval(samples: np.ndarray) -> tuple[float, float]:
     """The 95 % percentile interval of `samples`, (samples,)."""
     low, high = np.quantile(samples, [0.025, 0.975])
@@ -116,5 +146,10 @@ def _area(labels: np.ndarray, scores: np.ndarray, max_fpr: float | None) -> floa
     stop = np.searchsorted(fpr, max_fpr, "right")
     at_limit = np.interp(max_fpr, fpr[stop - 1 : stop + 1], tpr[stop - 1 : stop + 1])
     partial = np.trapezoid(np.append(tpr[:stop], at_limit), np.append(fpr[:stop], max_fpr))
+    return float(_standardised(partial, max_fpr))
+
+
+def _standardised(partial: Any, max_fpr: float) -> Any:
+    """A partial area so that 0.5 is chance and 1 perfect (McClish 1989)."""
     chance = max_fpr**2 / 2
-    return float((1 + (partial - chance) / (max_fpr - chance)) / 2)
+    return (1 + (partial - chance) / (max_fpr - chance)) / 2

@@ -20,6 +20,7 @@ SAME_LOSS = {"learning_rate", "batch_size", "epochs", "seed", "hidden", "latent"
 # Columns of a sweep's table that are not parameters of its trials.
 NOT_PARAMETERS = {"sweep", "trial", "machine_type", "auc", "auc_low", "auc_high", "pauc", "n_normal", "n_anomaly", "selected",
                   "best_by_labels", "criterion", "val_loss", "pseudo_auc", "diverged", "seconds_per_epoch", "reference",
+                  "auc_source", "auc_target", "official",
                   }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.special
 
 from humwatch.evaluation.auc_table import MEASURES, SUMMARIES
+from humwatch.evaluation.official import FIGURES
 from humwatch.evaluation.selection import choose, criterion
 from humwatch.study.layout import TEXT_COLUMNS
 from humwatch.study.trials import Trial
@@ -91,7 +92,7 @@ def selected_table(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:
             chosen, best = part[part["selected"]], part[part["best_by_labels"]]
             row = {"sweep": part["sweep"].iloc[0], "machine_type": machine_type, "criterion": part["criterion"].iloc[0]}
             for prefix, picked in (("selected", chosen), ("best_by_labels", best)):
-                for column in ("trial", "epochs", "score", "auc", "pauc"):
+                for column in [c for c in ("trial", "epochs", "score", "auc", "pauc", *FIGURES) if c in part]:
                     row[f"{prefix}_{column}"] = picked[column].iloc[0] if len(picked) else None
             if len(chosen) and len(best):
                 row["price_of_honesty"] = row["best_by_labels_auc"] - row["selected_auc"]

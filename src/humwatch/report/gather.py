@@ -62,7 +62,9 @@ def machines(results: Results, row: pd.Series, recordings: Path, clips_per_group
     wanted = {clip for groups in picked.values() for part in groups.values() for clip in part["clip"]}
     frames, parameters = results.frames(results.feature(row), row["machine_type"], wanted)
     recorded = results.clips[results.clips["clip"].isin(wanted) & results.clips["sample_rate"].notna()]
-    sounds = {clip: read_samples(recordings / clip, parameters.get("channel", 0)) for clip in recorded["clip"]}
+    channel = parameters.get("channel", 0)
+    near = channel[0] if isinstance(channel, list) else channel
+    sounds = {clip: read_samples(recordings / clip, near) for clip in recorded["clip"]}
     for machine_id, groups in picked.items():
         if not groups:
             continue

@@ -4,13 +4,14 @@ The page holds its style, script, figures (SVG) and sounds (MP3) itself; a conte
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
+from humwatch.evaluation.official import EVERY_SET, EVERY_TYPE, KEYS, mean
 from humwatch.evaluation.selection import all_trials
 from humwatch.report.content import Report, Study
 from humwatch.report.figures import style
@@ -25,6 +26,7 @@ CRITERIA = {
     "pseudo_auc": "how well the scores tell held-out normal clips from patched copies of them (pseudo-anomalies)",
 }
 TABLES = {
+    "official": "The challenge's official score",
     "selected": "What each sweep chose without labels, and what the labels would have chosen",
     "summary": "Every configuration, mean over its seeds",
     "auc": "Every trial and machine id",
@@ -85,7 +87,7 @@ def _page(report: Report) -> str:
 
 def _numbers(report: Report, trials: pd.DataFrame) -> list[tuple[str, str, str]]:
     """What the summary says first: (name, value, note)."""
-    numbers = []
+    numbers = [*_official(report)]
     chosen = report.chosen[report.chosen["auc"].notna()]
     if len(chosen):
         mean = chosen["auc"].mean()
@@ -104,6 +106,29 @@ def _numbers(report: Report, trials: pd.DataFrame) -> list[tuple[str, str, str]]
     told = ", ".join(f"{int(those.sum())} {kind}" for kind, those in counts.items() if those.any()) or "none"
     numbers.append(("Clips", f"{len(tested):,}", f"{int((~tested).sum()):,} to train on; tested: {told}"))
     return numbers
+
+
+def _official(report: Report) -> Iterator[tuple[str, str, str]]:
+    """The official score of the chosen trials, of each set that it is measured on."""
+    table = report.tables.get("official", pd.DataFrame())
+    if table.empty:
+        return
+    epochs = report.chosen["epochs"].fillna(0).astype(int) if "epochs" in report.chosen else 0
+    chosen = report.chosen.assign(epochs=epochs)[KEYS]
+    for name, part in table.fillna({"set": ""}).groupby("set", sort=False):
+        rows = part.merge(chosen, on=KEYS)
+        if name == EVERY_SET or rows.empty:
+            continue
+        kind = rows["averaged"].iloc[0]
+        note = (
+            f"{kind} mean of {rows['figures'].sum()} AUCs and pAUCs of {len(rows)} machine type{'s'[: len(rows) != 1]}"
+        )
+        everything = part[part["machine_type"] == EVERY_TYPE].merge(rows[KEYS[:-1]].drop_duplicates(), on=KEYS[:-1])
+        value = mean(np.repeat(rows["official"].to_numpy(float), rows["figures"].to_numpy(int)), kind == "harmonic")
+        if len(rows) == 1 or len(everything) == 1:
+            whole = rows.iloc[0] if len(rows) == 1 else everything.iloc[0]
+            note += f", 95 % interval {whole['official_low']:.3f} to {whole['official_high']:.3f}"
+        yield f"Official score{f', {name} set' if name else ''}", f"{value:.3f}", note
 
 
 def _chosen(row: pd.Series) -> dict[str, Any]:

@@ -14,7 +14,8 @@ NEVER_FIXED = {"auc", "auc_low", "auc_high"}
 CHOICES = {"selected": ("chosen", "good"), "best_by_labels": ("best by labels", ""), "diverged": ("diverged", "warn")}
 # The order of columns: the machine, the parameters (""), the measures, the choice; long names last.
 ORDER = ["machine_type", "machine_id", "", "auc", "auc_low", "auc_high", "auc_mean", "auc_std", "pauc", "pauc_mean",
-         "pauc_std", *CHOICES, "val_loss", "pseudo_auc", "seconds_per_epoch", "trial", "note"]  # fmt: skip
+         "pauc_std", "auc_source", "auc_target", "official", "official_low", "official_high", *CHOICES, "val_loss",
+         "pseudo_auc", "seconds_per_epoch", "trial", "note"]  # fmt: skip
 
 
 @dataclass
@@ -100,7 +101,7 @@ def cell_text(column: str, value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float):
-        if "auc" in column:
+        if "auc" in column or column.startswith("official"):
             return f"{value:.3f}"
         return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.4g}"
     return str(value)

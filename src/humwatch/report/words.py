@@ -10,6 +10,9 @@ from humwatch.evaluation.selection import NOT_PARAMETERS
 WORDS = {
     "auc": "AUC",
     "pauc": "pAUC",
+    "auc_source": "AUC source",
+    "auc_target": "AUC target",
+    "official": "official score",
     "heard": "seen in training",
     "kl_weight": "KL weight",
     "n_normal": "normal clips",

@@ -317,12 +317,17 @@ def _clashing_names(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _feature_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    rate, seconds = sources.of(config["dataset"]).known_clips()
+    source = sources.of(config["dataset"])
+    (rate, seconds), channels = source.known_clips(), source.channels
+    if len(channels) != len({*channels}):
+        yield f"config: dataset.channel.near and far are both {channels[0]}: give two channels, or channel: {channels[0]}"
     for name, stated in config["features"].items():
         here, feature = f"config: features.{name}", make(stated)
         yield from (f"{here}.{problem}" for problem in feature.problems(rate, seconds))
         if not feature.from_recordings:
             continue
+        if feature.hears_far and len(channels) < 2:
+            yield f"{here}.source is {feature.name}, which hears a far microphone too: set dataset.channel to {{near: 0, far: 1}}"
         needed = feature.memory(sizes.CLIPS_AT_ONCE, rate or sizes.SAMPLE_RATE, seconds or 1) / 1e9
         if needed > MOST_GB:
             yield (

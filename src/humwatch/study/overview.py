@@ -21,11 +21,11 @@ LABELS = {0: "normal", 1: "anomaly"}
 
 
 def fetched_table(files: Iterable[Fetched], checksums: bool) -> pd.DataFrame:
-    """A row per file that the study fetches: is it fetched, is it unpacked, and, with `checksums`, is its MD5 as published."""
+    """A row per file that the study fetches: is it fetched and unpacked, and, with `checksums`, is its checksum as published."""
     rows = []
     for file in files:
         unpacked = "-" if file.unpacked is None else f"{file.unpacked} clips" if file.unpacked else "no"
-        rows.append({"file": file.path.name, **_fetched(file.path, file.md5, checksums), "unpacked": unpacked})
+        rows.append({"file": file.path.name, **_fetched(file.path, file.checksum, checksums), "unpacked": unpacked})
     return pd.DataFrame(rows)
 
 
@@ -98,19 +98,22 @@ def checksum_lines(source: BaseSource, folder: Path, clips: list[ClipName]) -> s
     return "\n".join(lines)
 
 
-def _fetched(path: Path, md5: str | None, checksums: bool) -> dict[str, str]:
+def _fetched(path: Path, published: str | None, checksums: bool) -> dict[str, str]:
     part = path.with_name(path.name + ".part")
     if path.exists():
         row = {"fetched": f"{path.stat().st_size / 1e6:.1f} MB"}
         if checksums:
-            with open(path, "rb") as file:
-                row["md5"] = (
-                    "as published" if hashlib.file_digest(file, "md5").hexdigest() == md5 else "OTHER THAN PUBLISHED"
-                )
+            row["checksum"] = "none is known" if published is None else _checked(path, published)
         return row
     return {"fetched": f"begun, {part.stat().st_size / 1e6:.1f} MB" if part.exists() else "no"} | (
-        {"md5": "-"} if checksums else {}
+        {"checksum": "-"} if checksums else {}
     )
+
+
+def _checked(path: Path, published: str) -> str:
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "md5" if len(published) == 32 else "sha256").hexdigest()
+    return "as published" if found == published else "OTHER THAN PUBLISHED"
 
 
 def _checksums(path: Path) -> tuple[str, str]:

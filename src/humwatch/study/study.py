@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from humwatch.datasets import source as sources
+from humwatch.features.base import make
 from humwatch.slugs import slug
 from humwatch.study import trials
 from humwatch.study.config import Schema
@@ -104,6 +105,11 @@ class Study:
         used = {t.parameters["scope"] for t in self.trials}
         scopes = [scope for kind in used for scope in self.tested_scopes[kind]]
         return [t for t in self.machine_types("test") if any(scope.hears(t) for scope in scopes)]
+
+    def channel(self, feature: str) -> int | str | list[int | str]:
+        """The channel that a named feature hears, or all of them where it hears the far ones too."""
+        channels = self.source.channels
+        return channels if make(self.config["features"][feature]).hears_far else channels[0]
 
     @property
     def unheard(self) -> list[str]:

@@ -173,13 +173,14 @@ def assemble(finished: Finished, trial: Trial, heard: Scope, out: Path) -> None:
             member["scales"] = scale
     calibration = _calibration(finished, trial, known, arrays)
     rate = int(train["sample_rate"].iloc[0])
-    channel = finished.study.source.channel
+    channels = finished.study.source.channels
+    hears_far = any(features.feature_class(member["feature"]["source"]).hears_far for member in described)
     folder = Path(finished.study.folder)
     for i, (machine_type, machine_id) in enumerate(known):
         own = train["clip"][(train["machine_type"] == machine_type) & (train["machine_id"] == machine_id)]
         every = np.unique(np.linspace(0, len(own) - 1, REFERENCE_CLIPS).round().astype(int))
         normal = explain.reference(
-            explain.levels(read_samples(folder / clip, channel)[0], rate) for clip in own.iloc[every]
+            explain.levels(read_samples(folder / clip, channels[0])[0], rate) for clip in own.iloc[every]
         )
         arrays |= {f"reference.{i}.median": normal.median, f"reference.{i}.spread": normal.spread}
         arrays[f"reference.{i}.clips"] = np.array(len(every))
@@ -191,7 +192,7 @@ def assemble(finished: Finished, trial: Trial, heard: Scope, out: Path) -> None:
         "members": described,
         "machines": known,
         "sample_rate": rate,
-        "channel": channel,
+        "channel": channels if hears_far else channels[0],
         "samples": int(lengths.median()),
         "longest_samples": int(lengths.max()),
         "false_alarm_rate": finished.study.config["alarm"]["false_alarm_rate"],

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from humwatch.datasets.clips import read_samples
+from humwatch.datasets.clips import near, read_samples
 from humwatch.detectors import base as detectors
 from humwatch.errors import InputError
 from humwatch.evaluation.thresholds import Calibration, calibration_for
@@ -272,7 +272,7 @@ class Detector:
         return self.description["sha256"][:16]
 
     @property
-    def channel(self) -> int | str:
+    def channel(self) -> int | str | list[int]:
         return self.description["channel"]
 
     def read(self, path: str | Path, resample: bool = False) -> np.ndarray:
@@ -297,7 +297,7 @@ class Detector:
             )
         import librosa  # here, because it takes a second to load
 
-        return librosa.resample(samples, orig_sr=rate, target_sr=self.sample_rate, res_type="soxr_hq")
+        return librosa.resample(samples, orig_sr=rate, target_sr=self.sample_rate, res_type="soxr_hq", axis=0)
 
     @cached_property
     def _thresholds(self) -> dict[Machine, Calibration]:
@@ -358,7 +358,7 @@ class _Member:
     def features(self, window: np.ndarray, sample_rate: int, file: str) -> np.ndarray:
         """The frames of a window, (frames, bins) float32."""
         try:
-            frames = self.feature(window, sample_rate)
+            frames = self.feature(window if self.feature.hears_far else near(window), sample_rate)
         except InputError as error:
             raise InputError(f"{file or 'the window'}: {error}") from None
         if not np.isfinite(frames).all():
@@ -387,8 +387,8 @@ def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarray:
-    """The channel that a detector hears; samples of one channel are taken whatever channel that is.
+def one_channel(name: str, samples: np.ndarray, channel: int | str | list[int]) -> np.ndarray:
+    """The channel that a detector hears, or several; samples of one channel are taken whatever channel that is.
 
     Parameters
     ----------
@@ -397,11 +397,11 @@ def one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarra
     samples : (samples,) or (samples, channels)
         At full scale 1.
     channel
-        Its number, or "mix" for the mean of all.
+        Its number, or "mix" for the mean of all; a list for several, which must all be there.
 
     Returns
     -------
-    (samples,) float32
+    (samples,) or (samples, channels) float32
 
     Raises
     ------
@@ -409,6 +409,13 @@ def one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarra
         There is no such channel.
     """
     samples = np.asarray(samples, np.float32)
+    if isinstance(channel, list):
+        if samples.ndim != 2 or max(channel) >= samples.shape[1]:
+            raise InputError(
+                f"{name} has {samples.shape[1] if samples.ndim == 2 else 1} channel(s): the detector hears channels "
+                f"{' and '.join(map(str, channel))}"
+            )
+        return np.ascontiguousarray(samples[:, channel])
     if samples.ndim == 1:
         return samples
     if samples.ndim != 2:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from humwatch.datasets.clips import near
 from humwatch.features import logmel
 
 FEATURE = logmel.Feature()  # whatever the detector's own feature is
@@ -76,8 +77,8 @@ def reference(clips: Iterable[np.ndarray]) -> Reference:
 
 
 def levels(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """The log-mel levels of a clip, (samples,), in dB: (frames, bins) float32."""
-    return np.maximum(FEATURE(samples, sample_rate), QUIET_DB)
+    """The log-mel levels of a clip, (samples,) or (samples, channels), in dB: (frames, bins) float32."""
+    return np.maximum(FEATURE(near(samples), sample_rate), QUIET_DB)
 
 
 def deviation_map(found: np.ndarray, normal: Reference) -> np.ndarray:

@@ -147,7 +147,7 @@ def microphone_fault(samples: np.ndarray, sample_rate: int) -> str:
     InputError
         The samples are not finite.
     """
-    recording = Recording(samples[:, None], sample_rate, True, [])
+    recording = Recording(samples.reshape(len(samples), -1), sample_rate, True, [])
     words = {remark.word for remark in clips.quality_remarks(Path("the window"), recording)}
     found = next((word for word in (*sorted(DEAD), CLIPPED) if word in words), "")
     if not found and np.ptp(samples) <= STEPS:

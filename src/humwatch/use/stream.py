@@ -138,7 +138,7 @@ class Windows:
     def _cut(self) -> None:
         size, rate = self._detector.samples, self._detector.sample_rate
         # Samples; the position of the first of them, and that of the next window.
-        kept, first, start = np.zeros(0, np.float32), 0, 0
+        kept, first, start = self._silence(0), 0, 0
         for block in self._own_rate():
             self.heard = time.monotonic()
             self.seconds += len(block) / rate
@@ -151,7 +151,7 @@ class Windows:
             kept, first = kept[done:], first + done
 
     def _own_rate(self) -> Iterator[np.ndarray]:
-        """Blocks of the channel that the detector hears, (samples,), at its own rate."""
+        """Blocks of the channel that the detector hears, (samples,), or of several, (samples, channels), at its own rate."""
         source, own = self._open(), self._detector.sample_rate
         blocks = (one_channel(self.name, block, self._detector.channel) for block in source.blocks)
         if source.rate == own:
@@ -160,10 +160,16 @@ class Windows:
         self._detector.at_own_rate(self.name, np.zeros(1, np.float32), source.rate, self._resample)  # refuses, or not
         import soxr  # which librosa uses for whole recordings
 
-        stream = soxr.ResampleStream(source.rate, own, 1, quality="HQ")
+        channels = self._silence(1).size
+        stream = soxr.ResampleStream(source.rate, own, channels, quality="HQ")
         for block in blocks:
             yield stream.resample_chunk(block)
-        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        yield stream.resample_chunk(self._silence(0), last=True)
+
+    def _silence(self, samples: int) -> np.ndarray:
+        """So many samples of zero, shaped as blocks are."""
+        channel = self._detector.channel
+        return np.zeros((samples, len(channel)) if isinstance(channel, list) else samples, np.float32)
 
     def _put(self, window: Window) -> None:
         with self._changed:
@@ -193,7 +199,8 @@ def microphone(detector: Detector) -> Source:
         ) from None
     except OSError as error:
         raise InputError(f"the microphone cannot be used ({error}): install PortAudio, or pipe PCM in (-)") from None
-    channels = 1 if detector.channel == "mix" else int(detector.channel) + 1
+    channel = detector.channel
+    channels = 1 if channel == "mix" else int(max(channel) if isinstance(channel, list) else channel) + 1
     try:
         stream = sounddevice.InputStream(samplerate=detector.sample_rate, channels=channels, dtype="float32")
         stream.start()
