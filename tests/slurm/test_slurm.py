@@ -171,8 +171,10 @@ def test_what_jobs_asked_for(disturbed):
 
 
 def test_estimates_fit_measurements(disturbed):
-    """Of the `benchmark:` files: the memory asked for trainings is no less and at most twice as much, the CPU time of every
-    stage within a half and twice."""
+    """Requests fit the `benchmark:` files.
+
+    The memory asked for trainings is no less and at most twice as much, the CPU time of every stage within a half and twice.
+    """
     project, asked, _ = disturbed
 
     def measured(stage: str, column: str) -> float:

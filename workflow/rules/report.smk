@@ -93,7 +93,9 @@ rule report:
         results=lambda w, input: str(Path(input.clips).parent),
         sweeps=lambda w: as_json([*study.sweeps]),
         tables=lambda w, input: [
-            p for p in input.tables if Path(p).stem in ("auc", "summary", "selected", "decisions", "comparison")
+            p
+            for p in input.tables
+            if Path(p).stem in ("official", "auc", "summary", "selected", "decisions", "comparison")
         ],
         recordings=lambda w: study.folder,
         generated=GENERATED,

@@ -1,9 +1,15 @@
+# The challenge whose files are written; from 2021 on, they have decisions as well.
+YEAR = (study.source.challenge_sets() or (2020, {}))[0]
+DECIDES = YEAR > 2020
+
+
 rule score:
     """Score the test clips with one model."""
     input:
         features=lambda w: study.feature_files(w.scope, w.trial, "test"),
         model=f"{PATTERN.model()}/model.json",
         weights=f"{PATTERN.model()}/model.safetensors",
+        calibration=[f"{PATTERN.model()}/calibration.parquet"] if DECIDES else [],
         code=lambda w: code_of("score", w.trial),
     output:
         scores=PATTERN.scores(),
@@ -23,7 +29,8 @@ rule score:
         title=lambda w: f"score {w.scope} {w.trial}",
         model=lambda w, input: str(Path(input.model).parent),
         trial=lambda w: jobs.scoring_arguments(study, w.scope, w.trial, int(w.epochs)),
+        challenge=([f"--year={YEAR}", f"--false-alarm-rate={config['alarm']['false_alarm_rate']}"] if DECIDES else []),
     shell:
         "python {input.code[0]:q} --log={log:q} --title={params.title:q} --model={params.model:q}"
-        " --features {input.features:q} {params.trial:q} --out={output.scores:q}"
+        " --features {input.features:q} {params.trial:q} {params.challenge:q} --out={output.scores:q}"
         " --submission={output.submission:q}"

@@ -34,8 +34,7 @@ def main(args: argparse.Namespace) -> None:
         shaped = read_table(results.folder / "tables" / "sweeps" / f"{name}_report.csv")
         svgs = gather.svgs(drawn, names, f"of the sweep {words(name)}")
         studies.append(Study(name, results.sweep(name), shaped, svgs))
-    sweeps = {study.name: study.table for study in studies}
-    chosen = overall_choice(sweeps.values())
+    chosen = overall_choice(study.table for study in studies)
     detail: dict[str, str] = {}
     machines: list[Machine] = []
     reasons: dict[str, pd.DataFrame] = {}
@@ -51,7 +50,7 @@ def main(args: argparse.Namespace) -> None:
         if len(candidates := results.reasons(row)):
             reasons[row["machine_type"]] = candidates
         detail |= gather.svgs(drawn, names, f"of {row['machine_type']} clips")
-        machines += gather.machines(results, row, sweeps[row["sweep"]], args.recordings, args.clips_per_group)
+        machines += gather.machines(results, row, args.recordings, args.clips_per_group)
     page = render(
         Report(
             title=args.results.name,

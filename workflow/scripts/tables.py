@@ -12,6 +12,7 @@ import yaml
 
 from humwatch.evaluation.auc_table import measure, summary_table
 from humwatch.evaluation.comparison import comparison_table
+from humwatch.evaluation.official import Definition, official_table, with_figures
 from humwatch.evaluation.sweep_tables import report_table, selected_table, sweep_table, times_table
 from humwatch.files import replacing, write_checksums
 from humwatch.study import trials
@@ -46,14 +47,33 @@ def main(args: argparse.Namespace) -> None:
                 if scope.hears(machine_type)
             ]
             for machine_type in several
-            if judges
         }
     auc, trained, decided = measure(
-        every, scores, models, judged, args.bootstrap_samples, args.bootstrap_seed, args.false_alarm_rate
+        every,
+        scores,
+        models,
+        args.bootstrap_samples,
+        args.bootstrap_seed,
+        args.false_alarm_rate,
+        judged if judges else None,
     )
+    official = None
+    if args.challenge:
+        year, sets = json.loads(args.challenge)
+        official = official_table(every, scores, Definition(year, sets), args.bootstrap_samples, args.bootstrap_seed)
     references = pd.read_csv(args.references, dtype=str) if args.references else pd.DataFrame(columns=REFERENCE_COLUMNS)
-    files = {"auc.csv": auc, "summary.csv": summary_table(auc), TIMES: times_table(trained), "decisions.csv": decided}
-    by_sweep = {name: sweep_table(name, sweep, auc, trained, references) for name, sweep in sweeps.items()}
+    files = {
+        "auc.csv": auc,
+        "summary.csv": summary_table(auc, official),
+        TIMES: times_table(trained),
+        "decisions.csv": decided,
+    }
+    if official is not None:
+        files["official.csv"] = official
+    by_sweep = {
+        name: with_figures(sweep_table(name, sweep, auc, trained, references), official)
+        for name, sweep in sweeps.items()
+    }
     for name, table in by_sweep.items():
         grid = definition["sweeps"].get(name, {"trial": sweeps[name]})
         varied = [key for key, values in grid.items() if len(values) > 1]
@@ -80,6 +100,7 @@ if __name__ == "__main__":
     parser.add_argument("--machine-types", required=True, help="JSON: machine types that were scored")
     parser.add_argument("--several-ids", required=True, help="JSON: machine types with several ids to train on")
     parser.add_argument("--references", type=Path, help="CSV of published figures to stand beside ours")
+    parser.add_argument("--challenge", help="JSON: its year or null, and the machines of its sets: write official.csv")
     parser.add_argument("--false-alarm-rate", type=float, default=0.01, help="that thresholds are to promise")
     parser.add_argument("--bootstrap-samples", type=int, default=1000)
     parser.add_argument("--bootstrap-seed", type=int, default=0)

@@ -13,12 +13,12 @@ import shutil
 import signal
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from humwatch import __version__, parquet
 from humwatch.detectors import base, models
@@ -29,10 +29,10 @@ from humwatch.evaluation.scoring import score_table
 from humwatch.features import store
 from humwatch.features.store import Features
 from humwatch.files import sha256
-from humwatch.locking import alone, claim_gpu
+from humwatch.locking import alone
 from humwatch.progress import Progress
 from humwatch.study.imports import code_checksum
-from humwatch.study.training import add_arguments, context_of, device_of, new_detector, read_parts
+from humwatch.study.training import add_arguments, claimed_device, context_of, new_detector, read_parts
 
 
 def main(args: argparse.Namespace) -> None:
@@ -42,10 +42,8 @@ def main(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace, waited: bool) -> None:
     """waited: whether another process has worked on the same model until now: what it finished is not trained again."""
-    if args.device != "cpu":
-        claim_gpu()
-    device = device_of(args.device)
     detector = new_detector(args)
+    device = claimed_device(args, detector)
     train, validation, apart = read_parts(args, detector, args.machine_id)
     made_from = json.loads(json.dumps(made_of(args, detector, [train.clips, validation.clips, apart.clips], device)))
     if waited and is_whole(args.out, made_from | {"epoch": args.epochs}):
@@ -85,7 +83,7 @@ def train(args: argparse.Namespace, waited: bool) -> None:
                 cli.log.warning("stopped after epoch %d: the next run goes on from there", epoch)
                 sys.exit(143)
 
-    context = dataclasses.replace(context_of(args), report=report)
+    context = dataclasses.replace(context_of(args, device), report=report)
     if not 0 < detector.epoch == args.epochs:  # else an interrupted one that ended after its last epoch
         detector.fit(train, validation, context)
     if detector.diverged:
@@ -128,13 +126,18 @@ def calibration_scores(
 
 
 def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[pd.DataFrame], device: str) -> dict:
-    """All that shapes a training but its end, in one description: an interrupted training goes on only where it is the same, and
-    model.json states it.
+    """All that shapes a training but its end.
 
-    clips: of training, of those held out, and of those of calibration, in their order.
+    An interrupted training goes on only where it is the same, and model.json states it.
+
+    Parameters
+    ----------
+    clips
+        Of training, of those held out, and of those of calibration, in their order.
     """
     own = [detector.name, *getattr(detector.hyperparameters, "candidates", ())]
     code = [base.detector_class(name).__module__ for name in own]
+    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     described = [table[["clip", "machine_type", "machine_id"]].to_csv(index=False) for table in clips]
     return {
         "hyperparameters": dataclasses.asdict(detector.hyperparameters),
@@ -146,9 +149,9 @@ def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[p
         "machines": sorted({*zip(clips[0]["machine_type"], clips[0]["machine_id"], strict=True)}),
         "masks": {"sha256": [sha256(path) for path in args.masks], "target": args.mask_target} if args.masks else None,
         "continued_from": models.description(args.continue_from)["sha256"] if args.continue_from else None,
-        "device": {"kind": device, "precision": detector.precision(device), "threads": torch.get_num_threads()},
+        "device": {"kind": device, "precision": detector.precision(device), "threads": threads},
         "code_sha256": code_checksum(__file__, *code),
-        "versions": {"humwatch": __version__, "torch": torch.__version__},
+        "versions": {"humwatch": __version__, **{name: version(name) for name in ("torch", "numpy")}},
     }
 
 

@@ -9,12 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from humwatch.detectors.base import LEARNING_RATE
+from humwatch.detectors.inference import Weights, relu, sequential
 from humwatch.detectors.reconstruction import base
+from humwatch.detectors.reconstruction.inputs import standardised
 from humwatch.parameters import parameter
 
 if TYPE_CHECKING:
     from humwatch.detectors.networks.autoencoder import Autoencoder
+
+EPS = 1e-3  # that batch normalisation adds to variances, Keras's
 
 
 @dataclass
@@ -53,3 +59,13 @@ class Detector(base.ReconstructionDetector):
         # Keras's 0.99 has hardly begun after the few steps of recipe fast.
         momentum = 0.1 if hp.recipe == "fast" else 0.01
         return Autoencoder(hp.window * bins, hp.hidden, hp.bottleneck, momentum)
+
+    def latent(self, weights: Weights, windows: np.ndarray) -> np.ndarray:
+        encoder = (
+            3 * (len(self.hyperparameters.hidden) + 1) - 1
+        )  # linear, batch normalisation and ReLU each, the last ReLU apart
+        return relu(sequential(weights, "layers", standardised(windows, weights), encoder, EPS))
+
+    def errors(self, weights: Weights, windows: np.ndarray) -> np.ndarray:
+        reconstruction = sequential(weights, "layers", standardised(windows, weights), eps=EPS)
+        return np.square(reconstruction - windows).mean(axis=1)

@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from humwatch.detectors.base import LEARNING_RATE, Rules
+from humwatch.detectors.inference import Weights, relu, sequential
 from humwatch.detectors.reconstruction import base
+from humwatch.detectors.reconstruction.inputs import standardised
 from humwatch.errors import InputError
 from humwatch.parameters import parameter
 
@@ -52,3 +56,23 @@ class Detector(base.ReconstructionDetector):
         if hp.window % 2 == 0 or hp.window < 3:
             raise InputError(f"config: window is {hp.window}, idnn needs an odd number of frames, 3 or more")
         return Interpolation(hp.window, bins, hp.hidden)
+
+    def latent(self, weights: Weights, windows: np.ndarray) -> np.ndarray:
+        hidden = self.hyperparameters.hidden
+        narrowest = 2 * hidden.index(min(hidden)) + 1  # linear and ReLU each, the last ReLU apart
+        return relu(sequential(weights, "layers", self._around(weights, windows), narrowest))
+
+    def errors(self, weights: Weights, windows: np.ndarray) -> np.ndarray:
+        predicted = sequential(weights, "layers", self._around(weights, windows))
+        return np.square(predicted - windows[:, self._middle(windows)]).mean(axis=1)
+
+    def _around(self, weights: Weights, windows: np.ndarray) -> np.ndarray:
+        """All frames but the middle one, standardised: (batch, (window - 1) * bins)."""
+        middle = self._middle(windows)
+        x = standardised(windows, weights)
+        return np.concatenate([x[:, : middle.start], x[:, middle.stop :]], axis=1)
+
+    def _middle(self, windows: np.ndarray) -> slice:
+        bins = windows.shape[1] // self.hyperparameters.window
+        before = self.hyperparameters.window // 2 * bins
+        return slice(before, before + bins)

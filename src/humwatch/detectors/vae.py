@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from humwatch.detectors.base import LEARNING_RATE
+from humwatch.detectors.inference import Weights, linear, relu, sequential, sigmoid
 from humwatch.detectors.reconstruction import base
+from humwatch.detectors.reconstruction.inputs import standardised
 from humwatch.parameters import parameter
 
 if TYPE_CHECKING:
@@ -49,3 +53,10 @@ class Detector(base.ReconstructionDetector):
 
         hp = self.hyperparameters
         return VAE(hp.window * bins, hp.hidden, hp.latent, hp.kl_weight)
+
+    def latent(self, weights: Weights, windows: np.ndarray) -> np.ndarray:
+        return linear(weights, "mu", relu(sequential(weights, "encoder", standardised(windows, weights))))
+
+    def errors(self, weights: Weights, windows: np.ndarray) -> np.ndarray:
+        reconstruction = sigmoid(sequential(weights, "decoder", self.latent(weights, windows)))
+        return np.square(reconstruction - windows).mean(axis=1)

@@ -1,10 +1,14 @@
 """Choosing a trial without labels: criteria computed on normal training clips alone.
 
 `val_loss`, the loss of held-out clips, compares trials that minimise the same loss. `leave_id_out` compares losses: how well
-machine ids that were left out of training are told from their siblings (detectors.leave_id_out). Of the loss with the highest,
+machine ids that were left out of training are told from their siblings (`detectors.leave_id_out`). Of the loss with the highest,
 the trial with the lowest `val_loss` is chosen. `pseudo_auc` stands in where a machine type has one id, and where there is no
-loss: how well scores tell held-out clips from copies of them with a patch cut out and pasted elsewhere (CutPaste, Li et al.
-2021, arXiv 2104.04015), which are no longer normal though every value in them is.
+loss: how well scores tell held-out clips from copies of them with a patch cut out and pasted elsewhere, which are no longer
+normal though every value in them is.
+
+References
+----------
+Li et al. 2021, "CutPaste: Self-Supervised Learning for Anomaly Detection and Localization", arXiv 2104.04015.
 """
 
 from collections.abc import Iterable
@@ -14,21 +18,30 @@ import pandas as pd
 
 from humwatch.study.trials import SAME_LOSS
 
-# Columns of a sweep's table that say whose it is and how it did; the others are parameters of its trials.
+# Columns of a sweep's table that are not parameters of its trials.
 NOT_PARAMETERS = {"sweep", "trial", "machine_type", "auc", "auc_low", "auc_high", "pauc", "n_normal", "n_anomaly", "selected",
                   "best_by_labels", "criterion", "val_loss", "leave_id_out", "pseudo_auc", "diverged", "seconds_per_epoch",
-                  "reference"}  # fmt: skip
+                  "reference", "auc_source", "auc_target", "official",
+                  }  # fmt: skip
 
 
 def criterion(trials: pd.DataFrame, parameters: list[str]) -> str:
-    """The column to choose by, in a table of some trials of one machine type."""
+    """The column to choose by: `val_loss` where all trials minimise the same loss, else `leave_id_out`, else `pseudo_auc`.
+
+    Parameters
+    ----------
+    trials
+        Rows of a sweep's table, of one machine type.
+    parameters
+        Its columns that are parameters of trials.
+    """
     if len(_losses(trials, parameters)) < 2:
         return "val_loss" if trials["val_loss"].notna().any() else "pseudo_auc"
     return "leave_id_out" if "leave_id_out" in trials and trials["leave_id_out"].notna().any() else "pseudo_auc"
 
 
 def choose(trials: pd.DataFrame, parameters: list[str]) -> int | None:
-    """Index of the chosen row, None where no trial has a finite criterion. The first of equals."""
+    """The index of the chosen row, the first of equals; None where no trial has a finite criterion."""
     column = criterion(trials, parameters)
     if column == "leave_id_out":
         losses = _losses(trials[trials[column].notna()], parameters)
@@ -41,17 +54,21 @@ def choose(trials: pd.DataFrame, parameters: list[str]) -> int | None:
 
 
 def all_trials(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """The tables of several sweeps as one, what each of them chose first. A trial that they share has one row."""
+    """The tables of several sweeps as one, the trials that they chose first; a trial that they share has one row."""
     table = pd.concat(sweeps, ignore_index=True)
     keys = [key for key in ("trial", "epochs", "score", "machine_type") if key in table]
     return table.sort_values("selected", ascending=False, kind="stable").drop_duplicates(keys, ignore_index=True)
 
 
 def overall_choice(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """The trial of each machine type that is chosen without labels among those of all sweeps; none of those that diverged.
+    """The trial of each machine type that is chosen without labels among those of all sweeps; never one that diverged.
 
-    Rows of the sweeps' tables; `criterion` is what it was chosen by here, `chosen_from` the number of trials. Among equals a
-    sweep's own choice comes first: tables are rounded.
+    Among equals a sweep's own choice comes first, as the values in tables are rounded.
+
+    Returns
+    -------
+    DataFrame
+        Rows of the sweeps' tables, with `criterion`, the one used here, and `chosen_from`, the number of trials.
     """
     trials = all_trials(sweeps)
     parameters = [str(column) for column in trials if column not in NOT_PARAMETERS]

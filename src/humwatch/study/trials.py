@@ -29,9 +29,16 @@ MOST_TRIALS = 20_000
 
 @dataclass(frozen=True)
 class Trial:
-    """One line of a sweep. name: the model's folder; parameters: all of them, with their defaults.
+    """One point of a sweep.
 
-    members: the trials that an ensemble combines; other trials have none.
+    Attributes
+    ----------
+    name
+        The model's folder.
+    parameters
+        All of them, with their defaults.
+    members
+        The trials that an ensemble combines; other trials have none.
     """
 
     name: str
@@ -40,12 +47,12 @@ class Trial:
 
     @property
     def epochs(self) -> int:
-        """Milestone at which the trial is read; 0 for detectors without epochs."""
+        """The milestone at which the trial's model is read; 0 for detectors without epochs."""
         return self.parameters.get("epochs", 0)
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """What the detector's constructor takes."""
+        """The parameters that the detector's constructor takes."""
         return {k: v for k, v in self.parameters.items() if k not in NOT_HYPERPARAMETERS}
 
     @property
@@ -63,7 +70,12 @@ def sweeps(config: Mapping[str, Any], schema: Schema) -> dict[str, list[Trial]]:
     """The trials of every sweep of a validated configuration, duplicates within a sweep removed.
 
     Without sweeps there is one, named `trial`, with the one trial of `config["trial"]`. Ensembles make one more, `ensembles`:
-    each of them and all its members. Raises InputError for too many trials, and for what a trial cannot be.
+    each of them and all its members.
+
+    Raises
+    ------
+    InputError
+        There are too many trials, or one of them is not possible.
     """
     named = config["sweeps"] or ({} if config["ensembles"] else {"trial": {}})
     grids = {f"sweeps.{name}": grid for name, grid in named.items()}
@@ -169,7 +181,7 @@ def _parameters(detector: str, schema: Schema) -> dict[str, Schema]:
 
 
 def _expand(where: str, grid: dict[str, list[Any]], config: Mapping[str, Any], schema: Schema) -> list[Trial]:
-    """The trials of one product of grids. where: the grid's key in the configuration."""
+    """The trials of one grid, whose key in the configuration is `where`."""
     known = {detector: _parameters(detector, schema) for detector in _detectors(grid, config)}
     for key in grid:
         if not any(key in parameters for parameters in known.values()):
@@ -222,7 +234,10 @@ def _expand(where: str, grid: dict[str, list[Any]], config: Mapping[str, Any], s
 def _problems(
     p: Mapping[str, Any], known: Mapping[str, Schema], config: Mapping[str, Any], origin: Callable[[str], str]
 ) -> Iterator[str]:
-    """Parameters that are allowed, but not together. origin: a parameter's key in the configuration."""
+    """A sentence for each problem of parameters that are allowed, but not together.
+
+    `origin` gives a parameter's key in the configuration.
+    """
     detector, feature = detector_class(p["detector"]), make(config["features"][p["feature"]])
     rate, seconds = sources.of(config["dataset"]).known_clips() if "dataset" in config else (None, None)
     known_frames = feature.from_recordings and feature.has_known_frames(rate, seconds)

@@ -2,6 +2,9 @@
 
 import itertools
 import logging
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from toy import toy_features
 from humwatch.detectors import autoencoder, base, idnn, vae
 from humwatch.detectors.networks.autoencoder import Autoencoder
 from humwatch.detectors.networks.idnn import Interpolation
+from humwatch.detectors.reconstruction.windows import Windows
 from humwatch.errors import InputError
 
 SMALL = {
@@ -118,3 +122,40 @@ def test_idnn_window_must_be_odd(window):
     detector = idnn.Detector(window=window)
     with pytest.raises(InputError, match=f"window is {window}, idnn needs an odd number"):
         detector.fit(toy_features(), toy_features(), base.FitContext(epochs=1))
+
+
+@pytest.mark.parametrize("module", [vae, autoencoder, idnn])
+@pytest.mark.parametrize(("recipe", "transform"), [("report", "decibel"), ("fast", "decibel"), ("fast", "log")])
+def test_scoring_is_the_trained_networks(module, recipe, transform):
+    """Scores are computed by numpy from the saved arrays; what torch trained must give the same."""
+    features = toy_features(12)
+    if transform == "log":
+        features.values[:] = 10 ** (features.values / 10)
+    small = SMALL.get(module, {"hidden": [16, 12], "latent": 3, "batch_size": 32, "window": 3})
+    detector = module.Detector(**small, recipe=recipe, transform=transform, precision="fp32")
+    detector.fit(features, features, base.FitContext(epochs=3))
+    network = detector.network.eval()
+    with torch.no_grad():
+        x = network.scale(Windows(features, 3).gather(torch.arange(len(Windows(features, 3))))[0])
+        outputs = network(x, *network.noise(x, None))
+        targets = x[:, network.middle] if module is idnn else x
+        expected = (outputs[0] if module is vae else outputs).sub(targets).square().mean(1).numpy()
+    errors, per_clip = detector.window_errors(features)
+    assert per_clip.sum() == len(errors)
+    np.testing.assert_allclose(errors, expected, rtol=1e-5)
+    latent = detector.embed(features)
+    assert latent.shape == (12, 3 if module is vae else 4 if module is autoencoder else 8)
+
+
+def test_scoring_imports_no_torch(tmp_path):
+    detector = vae.Detector(hidden=[8], latent=2, window=3)
+    detector.fit(toy_features(), toy_features(), base.FitContext(epochs=1))
+    detector.save(tmp_path / "model")
+    lines = (
+        "import sys; from pathlib import Path; from toy import toy_features; from humwatch.detectors import base",
+        f"base.load(Path({str(tmp_path / 'model')!r})).score(toy_features())",
+        "assert 'torch' not in sys.modules",
+    )
+    subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    )

@@ -35,6 +35,21 @@ def test_a_model_per_machine_id_with_masks():
     assert len(study.scored) == 3
 
 
+@pytest.mark.parametrize("channel", [{"near": 3, "far": 1}, [3, 1], [3, 1, 0], 3, "mix"])
+def test_only_features_that_need_it_hear_the_far_microphone(channel):
+    features = {"near": {}} | ({} if channel in (3, "mix") else {"clean": {"source": "noise_aware"}})
+    study = of(
+        {
+            "dataset": {"name": "x", "source": "demo", "channel": channel},
+            "features": features,
+            "trial": {"feature": "near"},
+        }
+    )
+    assert study.channel("near") == ("mix" if channel == "mix" else 3)
+    if "clean" in features:
+        assert study.channel("clean") == ([3, 1] if isinstance(channel, dict) else channel)
+
+
 def test_members_of_an_ensemble():
     study = of({"ensembles": {"both": [{"detector": "knn", "scope": "machine_id"}, {"detector": "gmm"}]}})
     members = [

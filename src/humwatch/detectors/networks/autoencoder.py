@@ -5,6 +5,7 @@ import itertools
 from torch import Tensor, nn
 from torch.nn import functional
 
+from humwatch.detectors.autoencoder import EPS
 from humwatch.detectors.reconstruction.network import WindowNetwork
 
 
@@ -19,18 +20,11 @@ class Autoencoder(WindowNetwork):
         sizes = [inputs, *hidden, bottleneck, *hidden[::-1]]
         layers: list[nn.Module] = []
         for a, b in itertools.pairwise(sizes):
-            layers += [nn.Linear(a, b), nn.BatchNorm1d(b, momentum=momentum, eps=1e-3), nn.ReLU(inplace=True)]
+            layers += [nn.Linear(a, b), nn.BatchNorm1d(b, momentum=momentum, eps=EPS), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], inputs))
-        self.encoding = 3 * (len(hidden) + 1)  # layers up to the code
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(self.standardise(x))  # (batch, inputs)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return functional.mse_loss(outputs.float(), targets, reduction="sum")
-
-    def errors(self, windows: Tensor) -> Tensor:
-        return (self(windows) - windows).square().mean(dim=1)
-
-    def code(self, windows: Tensor) -> Tensor:
-        return self.layers[: self.encoding](self.standardise(windows))

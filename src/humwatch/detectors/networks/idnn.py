@@ -20,7 +20,6 @@ class Interpolation(WindowNetwork):
         for a, b in itertools.pairwise([(window - 1) * bins, *hidden]):
             layers += [nn.Linear(a, b), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Linear(hidden[-1], bins))
-        self.encoding = 2 * (hidden.index(min(hidden)) + 1)  # layers up to the narrowest
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, window * bins), of which the middle frame is not looked at. Returns (batch, bins)."""
@@ -33,9 +32,3 @@ class Interpolation(WindowNetwork):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return functional.mse_loss(outputs.float(), targets[:, self.middle], reduction="sum")
-
-    def errors(self, windows: Tensor) -> Tensor:
-        return (self(windows) - windows[:, self.middle]).square().mean(dim=1)
-
-    def code(self, windows: Tensor) -> Tensor:
-        return self.layers[: self.encoding](self.around(windows))

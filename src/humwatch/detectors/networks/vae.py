@@ -48,12 +48,6 @@ class VAE(WindowNetwork):
         kl = -0.5 * (1 + log_var - mu.square() - log_var.exp()).sum()
         return squared + self.kl_weight * kl
 
-    def errors(self, windows: Tensor) -> Tensor:
-        return (self.decoder(self.code(windows)) - windows).square_().mean(dim=1)
-
-    def code(self, windows: Tensor) -> Tensor:
-        return self.mu(self.encoder(self.standardise(windows)))
-
 
 def _dense(sizes: list[int]) -> nn.Sequential:
     layers = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU(inplace=True))]

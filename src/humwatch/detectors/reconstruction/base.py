@@ -1,14 +1,20 @@
-"""What detectors that reconstruct windows share: their parameters, training, checkpoints, errors, scores, costs."""
+"""What detectors that reconstruct windows share: their parameters, training, checkpoints, errors, scores, costs.
+
+Networks are trained by torch (`networks/`) and score by numpy (`latent` and `errors` of each detector's file): a test of each
+holds the two together, and depth and sizes of the second follow from the arrays that the first saves.
+"""
 
 import dataclasses
 import itertools
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from humwatch.detectors.base import WEIGHT_BYTES, BaseDetector, FitContext, Rules
+from humwatch.detectors.inference import Weights
+from humwatch.detectors.reconstruction.inputs import first_frames, scaled
 from humwatch.detectors.reconstruction.pooling import pool
 from humwatch.features.store import Features
 
@@ -73,7 +79,8 @@ class ReconstructionDetector(BaseDetector):
 
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
-        self.network: Any = None  # WindowNetwork, once the number of bins is known
+        self.network: Any = None  # WindowNetwork, while it is trained
+        self.weights_saved: dict[str, np.ndarray] = {}  # of a network that is not
         self.optimizer: Any = None  # gradient_descent.Optimizer
         self.saved: dict[str, np.ndarray] = {}  # the optimiser's state, until a training goes on
         self.best = np.array([np.inf, 0])  # the lowest validation loss, and its epoch
@@ -81,6 +88,14 @@ class ReconstructionDetector(BaseDetector):
     @abstractmethod
     def build(self, bins: int) -> "WindowNetwork":
         """A freshly initialised network for frames of `bins` values."""
+
+    @abstractmethod
+    def latent(self, weights: Weights, windows: np.ndarray) -> np.ndarray:
+        """What the narrowest layer makes of scaled windows: (batch, window * bins) -> (batch, size) float32."""
+
+    @abstractmethod
+    def errors(self, weights: Weights, windows: np.ndarray) -> np.ndarray:
+        """The error of each scaled window: (batch, window * bins) -> (batch,) float32."""
 
     @classmethod
     @abstractmethod
@@ -131,7 +146,8 @@ class ReconstructionDetector(BaseDetector):
         hp = self.hyperparameters
         self.feature = train.parameters | {"bins": train.values.shape[1]}
         if self.network is None:
-            self.network = self._initialised(context.seed)
+            self.network = self._network(context.seed)
+        if self.epoch == 0:
             self.network.scale.fit(train)
             if hp.recipe == "fast" and len(train):
                 self.network.standardise.fit(Windows(train, hp.window), self.network.scale)
@@ -158,26 +174,23 @@ class ReconstructionDetector(BaseDetector):
 
     def window_errors(self, features: Features, hop: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Error of a window every `hop` frames, (windows of all clips,) float32, and the number of windows per clip."""
-        errors, per_clip = self.network.each(self.network.errors, features, self.hyperparameters.window, hop)
-        return errors.numpy(), per_clip
+        return self._each(self.errors, features, hop)
 
     def embed(self, features: Features) -> np.ndarray:
-        """The mean code of each clip's windows, (clips, size)."""
-        codes, per_clip = self.network.each(self.network.code, features, self.hyperparameters.window, self.hop)
-        return np.array([clip.mean(dim=0).numpy() for clip in codes.split(per_clip.tolist())])
+        """The mean of the latent vectors of each clip's windows, (clips, size)."""
+        found, per_clip = self._each(self.latent, features, self.hop)
+        return np.array([clip.mean(axis=0) for clip in np.split(found, np.cumsum(per_clip)[:-1])])
 
     def score(self, features: Features) -> dict[str, np.ndarray]:
         return pool(*self.window_errors(features, self.hop))
 
     def state(self) -> dict[str, np.ndarray]:
+        if self.network is None:
+            return self.weights_saved
         return {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
-        from humwatch.detectors.gradient_descent import tensors
-
-        self.network = self._initialised(0)
-        self.network.load_state_dict(tensors(state))
-        self.network.eval()
+        self.network, self.weights_saved = None, dict(state)
 
     def training_state(self) -> dict[str, np.ndarray]:
         """The optimiser's state, and the epoch that early stopping counts from."""
@@ -188,10 +201,24 @@ class ReconstructionDetector(BaseDetector):
         self.saved = dict(state)
         self.best = self.saved.pop("best")
 
-    def _initialised(self, seed: int) -> "WindowNetwork":
+    def _each(
+        self, function: Callable[[Weights, np.ndarray], np.ndarray], features: Features, hop: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`errors` or `latent` of a window every `hop` frames, (windows of all clips, ...); and the windows per clip."""
+        weights = self.state()
+        _, per_clip = first_frames(features, self.hyperparameters.window, hop)
+        batches = (function(weights, windows) for windows in scaled(features, self.hyperparameters, weights, hop))
+        return np.concatenate([*batches]), per_clip
+
+    def _network(self, seed: int) -> "WindowNetwork":
+        """As it was saved, or, if it was not, with weights that follow from the seed."""
+        from humwatch.detectors.gradient_descent import tensors
         from humwatch.detectors.reconstruction.network import initialised
 
-        return initialised(self.build, self.hyperparameters, self.feature["bins"], seed)
+        network = initialised(self.build, self.hyperparameters, self.feature["bins"], seed)
+        if self.weights_saved:
+            network.load_state_dict(tensors(self.weights_saved))
+        return network
 
     def _count_epochs(self, context: FitContext) -> FitContext:
         def report(epoch: int, row: dict[str, float]) -> None:

@@ -1,25 +1,20 @@
-"""What networks on windows have in common: scaled inputs, a loss, the error of a window, a code."""
+"""What networks on windows have in common while they are trained: scaled inputs, a loss."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from humwatch.detectors.gradient_descent import autocast, initialisation
 from humwatch.detectors.reconstruction.scaling import Decibel, LogEnergy, Standardise
-from humwatch.detectors.reconstruction.windows import Windows
-from humwatch.features.store import Features
-
-SCORING_BATCH = 256  # as fast as larger ones, whose temporary arrays leave larger holes in the heap
 
 
 class WindowNetwork(nn.Module, ABC):
     """A network that is trained to reconstruct windows (batch, window * bins), and is wrong where they are unlike the trained.
 
-    `forward` passes its inputs through `standardise` first; it, `errors` and `code` take windows that `scale` has scaled.
+    `forward` takes windows that `scale` has scaled, and passes them through `standardise` first.
     """
 
     scale: Decibel | LogEnergy
@@ -42,14 +37,6 @@ class WindowNetwork(nn.Module, ABC):
     def loss(self, outputs: Any, targets: Tensor) -> Tensor:
         """Summed loss of what `forward` returned for a batch; targets: (batch, window * bins)."""
 
-    @abstractmethod
-    def errors(self, windows: Tensor) -> Tensor:
-        """Anomaly score of each window: (batch, window * bins) -> (batch,)."""
-
-    @abstractmethod
-    def code(self, windows: Tensor) -> Tensor:
-        """What the narrowest layer makes of windows: (batch, window * bins) -> (batch, size)."""
-
     def raw_loss(
         self,
         inputs: Tensor,
@@ -62,23 +49,6 @@ class WindowNetwork(nn.Module, ABC):
         with autocast(self.precision, self.device):
             outputs = (forward or self)(x, *self.noise(x, generator))
             return self.loss(outputs, x if targets is inputs else self.scale(targets))
-
-    @torch.no_grad()
-    def each(
-        self, function: Callable[[Tensor], Tensor], features: Features, window: int, hop: int
-    ) -> tuple[Tensor, np.ndarray]:
-        """`errors` or `code` of a window every `hop` frames, (windows of all clips, ...) float32; and the windows per clip."""
-        windows = Windows(features, window, self.device, hop=hop)
-        numbers = torch.arange(len(windows), device=self.device)
-        found = torch.empty(0)
-        with autocast(self.precision, self.device):
-            for batch in numbers.split(SCORING_BATCH):
-                values = function(self.scale(windows.gather(batch)[0])).float()
-                # One array from the start: small ones, kept between large ones, leave holes in the heap.
-                if not len(found):
-                    found = torch.empty((len(windows), *values.shape[1:]), device=self.device)
-                found[batch] = values
-        return found.cpu(), windows.per_clip
 
 
 def initialised(build: Callable[[int], WindowNetwork], hyperparameters: Any, bins: int, seed: int) -> WindowNetwork:

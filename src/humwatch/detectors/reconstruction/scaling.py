@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from humwatch.detectors.energies import log_floor
+from humwatch.detectors.reconstruction.inputs import LIMIT
 from humwatch.detectors.reconstruction.windows import Windows
 from humwatch.errors import InputError
 from humwatch.features.store import Features
 
 log = logging.getLogger("humwatch")
 
-LIMIT = 5.0  # standard deviations from the mean that become 0 and 1
 BATCH = 1024
 ROWS = 65_536  # frames that are looked at a time
 OUTSIDE = 0.01  # share of values beyond the range that is worth a warning; of real recordings none are

@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 
 from humwatch.detectors.reconstruction import specaugment as augment
-from humwatch.errors import InputError
+from humwatch.detectors.reconstruction.inputs import first_frames
 from humwatch.features.store import Features
 
 BLOCK_BYTES = 1_000_000_000  # of mapped frames that a training draws its windows from at a time, in
@@ -14,7 +14,7 @@ DEVICE_SHARE = 0.7  # of a GPU's free memory that frames may take
 
 
 class Windows:
-    """Windows of `window` frames that lie within one clip, `hop` frames apart; with masks, of its masked copies as well.
+    """Windows of `window` frames that lie within one clip, at every frame; with masks, of its masked copies as well.
 
     A window is `window * bins` consecutive floats, frame after frame. Raises InputError that names every clip shorter than
     one window.
@@ -27,21 +27,10 @@ class Windows:
         device: str = "cpu",
         masks: pd.DataFrame | None = None,
         clean: bool = False,
-        hop: int = 1,
     ) -> None:
         """masks: specaugment's table, or None. clean: the targets of masked windows are the clean ones."""
-        lengths = np.diff(features.starts)
-        if (short := lengths < window).any():
-            raise InputError(
-                "\n".join(
-                    f"{clip} has {length} frame(s), fewer than one window of {window}: remove it or choose a smaller window"
-                    for clip, length in zip(features.clips["clip"][short], lengths[short], strict=True)
-                )
-            )
         self.window, self.clean = window, clean
-        self.per_clip = (lengths - window) // hop + 1
-        before = np.concatenate([[0], np.cumsum(self.per_clip)[:-1]])
-        first = hop * np.arange(self.per_clip.sum()) + np.repeat(features.starts[:-1] - hop * before, self.per_clip)
+        first, self.per_clip = first_frames(features, window, hop=1)
         self.first = torch.from_numpy(first).to(device)  # (windows,) first frame of each window
         # The store's row groups are read-only views of a file; torch wants its own memory.
         values = torch.from_numpy(np.require(features.values, requirements="W"))

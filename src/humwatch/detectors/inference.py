@@ -1,0 +1,55 @@
+"""What trained networks make of their inputs, from their saved arrays by numpy: scoring a clip loads no torch.
+
+Depth and sizes follow from the arrays, whose names are those of torch's `state_dict`.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+Weights = Mapping[str, np.ndarray]
+
+
+def linear(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:
+    """What the `nn.Linear` of this name makes of x: (batch, inputs) -> (batch, outputs)."""
+    y = x @ weights[f"{name}.weight"].T
+    if f"{name}.bias" in weights:
+        y += weights[f"{name}.bias"]
+    return y
+
+
+def sequential(weights: Weights, name: str, x: np.ndarray, layers: int | None = None, eps: float = 1e-5) -> np.ndarray:
+    """What the `nn.Sequential` of this name makes of x: (batch, inputs) -> (batch, outputs).
+
+    It consists of linear layers, batch normalisation, and, where a place has no arrays, ReLU; it ends with its last arrays.
+
+    Parameters
+    ----------
+    layers
+        How many of its layers; None: all.
+    eps
+        What batch normalisation adds to variances.
+    """
+    places = {int(key.split(".")[1]) for key in weights if key.startswith(f"{name}.")}
+    for place in range(max(places) + 1 if layers is None else layers):
+        layer = f"{name}.{place}"
+        if place not in places:
+            x = relu(x)
+        elif f"{layer}.running_mean" in weights:
+            gain = weights[f"{layer}.weight"] / np.sqrt(weights[f"{layer}.running_var"] + np.float32(eps))
+            x -= weights[f"{layer}.running_mean"]
+            x *= gain
+            x += weights[f"{layer}.bias"]
+        else:
+            x = linear(weights, layer, x)
+    return x
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """The positive part of x, in its place."""
+    return np.maximum(x, 0, out=x)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), in a form that never overflows."""
+    return 0.5 + 0.5 * np.tanh(0.5 * x)
