@@ -10,7 +10,7 @@ rule score:
         model=f"{PATTERN.model()}/model.json",
         weights=f"{PATTERN.model()}/model.safetensors",
         calibration=[f"{PATTERN.model()}/calibration.parquet"] if DECIDES else [],
-        code=lambda w: code("score", f"detectors/{study.models[w.trial].parameters['detector']}"),
+        code=lambda w: code_of("score", w.trial),
     output:
         scores=PATTERN.scores(),
         submission=directory(PATTERN.of_model("submission")),

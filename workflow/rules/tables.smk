@@ -68,6 +68,7 @@ rule tables:
             {k: [(s.machine_type, s.machine_id) for s in v] for k, v in study.tested_scopes.items()}
         ),
         bootstrap=[f"--bootstrap-{key}={config['bootstrap'][key]}" for key in ("samples", "seed")],
+        several=lambda w: as_json(study.several),
         rate=config["alarm"]["false_alarm_rate"],
         machine_types=lambda w: as_json(study.scored_types),
         challenge=[f"--challenge={as_json(CHALLENGE)}"] if CHALLENGE else [],
@@ -77,4 +78,5 @@ rule tables:
     shell:
         "python {input.code[0]:q} --log={log:q} --definition={params.definition:q} --scopes={params.scopes:q}"
         " --schema={input.schema:q} --results={params.results:q} {params.references:q} {params.challenge:q} {params.bootstrap:q}"
-        " --false-alarm-rate={params.rate:q} --machine-types={params.machine_types:q} --out={params.out:q}"
+        " --false-alarm-rate={params.rate:q} --machine-types={params.machine_types:q}"
+        " --several-ids={params.several:q} --out={params.out:q}"

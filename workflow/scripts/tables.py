@@ -28,6 +28,9 @@ def main(args: argparse.Namespace) -> None:
     every = trials.unique(trial for sweep in sweeps.values() for trial in sweep)
     scopes = {kind: [Scope(*scope) for scope in listed] for kind, listed in json.loads(args.scopes).items()}
     layout, scores, models = Layout(str(args.results)), {}, {}
+    several = json.loads(args.several_ids)
+    judges = trials.judges(every, definition, schema) if several else {}
+    judged: dict[str, dict[str, list[Path]]] = {}
     for t in every:
         folders = {s: Path(layout.model(s.name, t.name, t.epochs)) for s in scopes[t.parameters["scope"]]}
         key = f"{t.name}/{t.epochs}"
@@ -36,8 +39,18 @@ def main(args: argparse.Namespace) -> None:
             machine_type: [folder for scope, folder in folders.items() if scope.hears(machine_type)]
             for machine_type in json.loads(args.machine_types)
         }
+        models_of = [(scope, judge) for judge in judges.get(t.key, ()) for scope in scopes[judge.parameters["scope"]]]
+        judged[key] = {
+            machine_type: [
+                Path(layout.leave_id_out(scope.name, judge.name, judge.epochs))
+                for scope, judge in models_of
+                if scope.hears(machine_type)
+            ]
+            for machine_type in several
+            if judges
+        }
     auc, trained, decided = measure(
-        every, scores, models, args.bootstrap_samples, args.bootstrap_seed, args.false_alarm_rate
+        every, scores, models, judged, args.bootstrap_samples, args.bootstrap_seed, args.false_alarm_rate
     )
     official = None
     if args.challenge:
@@ -80,6 +93,7 @@ if __name__ == "__main__":
     parser.add_argument("--schema", type=Path, required=True, help="the configuration's schema")
     parser.add_argument("--results", type=Path, required=True, help="folder of models and scores")
     parser.add_argument("--machine-types", required=True, help="JSON: machine types that were scored")
+    parser.add_argument("--several-ids", required=True, help="JSON: machine types with several ids to train on")
     parser.add_argument("--references", type=Path, help="CSV of published figures to stand beside ours")
     parser.add_argument("--challenge", help="JSON: its year or null, and the machines of its sets: write official.csv")
     parser.add_argument("--false-alarm-rate", type=float, default=0.01, help="that thresholds are to promise")

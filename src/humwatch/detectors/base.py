@@ -157,6 +157,10 @@ class BaseDetector(ABC):
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Take back what `state` returned."""
 
+    def remarks(self) -> dict[str, Any]:
+        """What `model.json` is to say of what was learnt, in words and numbers."""
+        return {}
+
     def training_state(self) -> dict[str, np.ndarray]:
         """What a later `fit` needs, beyond `state`, to go on as if it had never stopped. Detectors without epochs: nothing."""
         return {}
@@ -178,6 +182,7 @@ class BaseDetector(ABC):
             "feature": self.feature,
             "epoch": self.epoch,
             "diverged": self.diverged,
+            **self.remarks(),
             **made_from,
         }
         models.write(folder, {"model": self.state(), "training": self.training_state()}, [*log], description)

@@ -1,5 +1,6 @@
 """The tables: AUC per trial, milestone and machine id, and a summary over seeds."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pandas as pd
 
 from humwatch import parquet
 from humwatch.detectors import models
+from humwatch.detectors.leave_id_out import mean_auc
 from humwatch.evaluation.calibration import MACHINE, rows_by, standardise
 from humwatch.evaluation.decisions import COLUMNS, decision_rows
 from humwatch.evaluation.metrics import auc, bootstrap_auc, interval, pauc
@@ -24,6 +26,7 @@ def measure(
     trials: Iterable[Trial],
     score_files: Mapping[str, list[Path]],
     models: Mapping[str, Mapping[str, list[Path]]],
+    judged: Mapping[str, Mapping[str, list[Path]]],
     samples: int,
     seed: int,
     rate: float,
@@ -43,6 +46,10 @@ def measure(
     rate
         The false-alarm rate that thresholds are to keep.
 
+    judged
+        By "name/epochs" and machine type, the tables of the models that stand for the trial (`detectors.leave_id_out`), of
+        machine types that have any.
+
     Returns
     -------
     measured
@@ -53,13 +60,14 @@ def measure(
         DCASE 2022 to 2025 measure it.
     trained
         What is known without labels, a row per trial and machine type: trial, epochs, score, machine_type, val_loss,
-        pseudo_auc (`evaluation.selection`), seconds_per_epoch, diverged.
+        leave_id_out (where any trial is judged so), pseudo_auc (`evaluation.selection`), seconds_per_epoch, diverged.
     decided
         A row per trial, machine type, id and domain, with the columns `decisions.COLUMNS`.
     """
     measured: list[dict[str, Any]] = []
     trained: list[dict[str, Any]] = []
     decided: list[dict[str, Any]] = []
+    judgement = functools.cache(leave_id_out)
     for trial in trials:
         if not score_files[f"{trial.name}/{trial.epochs}"]:
             continue  # its models hear no machine that is tested
@@ -74,6 +82,8 @@ def measure(
         described = {"trial": trial.name, "epochs": trial.epochs, "score": score}
         for machine_type, listed in models[key].items():
             row = trained_row({folder: held_out[folder] for folder in listed}, machine_type, score)
+            if any(judged.values()):
+                row["leave_id_out"] = judgement(tuple(judged[key].get(machine_type, ())), machine_type, score)
             trained.append({**described, "machine_type": machine_type, **row})
     table = pd.DataFrame(measured)
     order = ["trial", "machine_type", "machine_id", "domain", "heard", *MEASURES, "note"]
@@ -195,6 +205,11 @@ def trained_row(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score:
         "seconds_per_epoch": np.mean([log["seconds"].mean() for log in logs]),
         "diverged": any(models.description(folder)["diverged"] for folder in held_out),
     }
+
+
+def leave_id_out(files: Iterable[Path], machine_type: str, score: str) -> float:
+    """AUC of machine ids left out of training against their siblings, over the tables of some models; NaN where none tells."""
+    return mean_auc((parquet.read(path) for path in files), machine_type, score)
 
 
 def _pseudo_auc(held_out: pd.DataFrame, machine_type: str, score: str) -> float:

@@ -71,9 +71,10 @@ def sweep_table(
         "best_by_labels",
         "criterion",
         "val_loss",
+        *(["leave_id_out"] if "leave_id_out" in table else []),
         "pseudo_auc",
+        "diverged",
     ]
-    front += ["diverged"]
     return table[[*front, *parameters, "reference"]]
 
 

@@ -1,7 +1,7 @@
 """What the report page shows, as data: gathered from a finished run, or made by hand, and rendered by `report.page`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -119,6 +119,8 @@ class Report:
         The sweeps.
     chosen
         What `selection.overall_choice` returns of the sweeps' tables: the trial shown in detail for each machine type.
+    reasons
+        By machine type, the candidates of its chosen trial, where that has some (`detectors.auto`), and how they were judged.
     detail
         Figures of the chosen trials, SVG texts by title.
     machines
@@ -147,6 +149,7 @@ class Report:
     config: str
     versions: Mapping[str, str]
     limit_mb: float = LIMIT_MB
+    reasons: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def pick(scores: pd.DataFrame, count: int) -> dict[str, pd.DataFrame]:

@@ -23,6 +23,7 @@ from humwatch.report.words import trial_name, varied, words
 LISTEN = Markup("<!-- the clips -->")
 CRITERIA = {
     "val_loss": "the loss of held-out normal clips",
+    "leave_id_out": "how well machine ids that were left out of training are told from their siblings",
     "pseudo_auc": "how well the scores tell held-out normal clips from patched copies of them (pseudo-anomalies)",
 }
 TABLES = {
@@ -74,6 +75,10 @@ def _page(report: Report) -> str:
         diverged=diverged,
         studies=[_study(study) for study in report.studies],
         chosen=[_chosen(row) for _, row in report.chosen.iterrows()],
+        reasons={
+            machine_type: table_of(table, f"Candidates for {machine_type}", as_it_is=True)
+            for machine_type, table in report.reasons.items()
+        },
         detail=_inline(report.detail, "chosen"),
         listen=LISTEN,
         tables={

@@ -86,6 +86,14 @@ class Results:
             return pd.DataFrame({"machine_id": []})
         return held_out[(held_out["machine_type"] == row["machine_type"]) & (held_out["pseudo"] == 0)]
 
+    def reasons(self, row: pd.Series) -> pd.DataFrame:
+        """The candidates of the row's trial and how they were judged, a row each; empty where it does not choose any."""
+        models_of = [models.description(Path(self.layout.model(*model))) for model in self._models(row).values()]
+        table = pd.DataFrame([one for model in models_of for one in model.get("choice", [])])
+        return (
+            table if table.empty else table[table["machine_type"] == row["machine_type"]].drop(columns="machine_type")
+        )
+
     def log(self, row: pd.Series) -> pd.DataFrame:
         """The losses of each epoch, the mean over models where each machine id has its own; empty without epochs."""
         logs = [models.log(Path(self.layout.model(*model))) for model in self._models(row).values()]

@@ -15,7 +15,7 @@ CHOICES = {"selected": ("chosen", "good"), "best_by_labels": ("best by labels", 
 # The order of columns: the machine, the parameters (""), the measures, the choice; long names last.
 ORDER = ["machine_type", "machine_id", "", "auc", "auc_low", "auc_high", "auc_mean", "auc_std", "pauc", "pauc_mean",
          "pauc_std", "auc_source", "auc_target", "official", "official_low", "official_high", *CHOICES, "val_loss",
-         "pseudo_auc", "seconds_per_epoch", "trial", "note"]  # fmt: skip
+         "leave_id_out", "pseudo_auc", "seconds_per_epoch", "trial", "note"]  # fmt: skip
 
 
 @dataclass

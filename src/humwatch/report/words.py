@@ -20,6 +20,7 @@ WORDS = {
     "n_mels": "mel bins",
     "seconds_per_epoch": "s per epoch",
     "val_loss": "validation loss",
+    "leave_id_out": "left-out-id AUC",
     "pseudo_auc": "pseudo-anomaly AUC",
 }
 

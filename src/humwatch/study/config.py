@@ -173,9 +173,9 @@ def _with_trial_parameters(schema: Schema) -> Schema:
             detector: {
                 "type": "object",
                 "additionalProperties": False,
-                "properties": {k: {kk: vv for kk, vv in v.items() if kk != "default"} for k, v in parameters.items()},
+                "properties": {k: {kk: vv for kk, vv in v.items() if kk != "default"} for k, v in own.items()},
             }
-            for detector, parameters in entries.items()
+            for detector, own in ((name, {"scope": common["scope"]} | entry) for name, entry in entries.items())
         },
         "additionalProperties": False,
     }

@@ -31,13 +31,13 @@ def imported_files(roots: Iterable[str | Path], source: Path) -> list[str]:
     return [*map(str, first), *sorted(str(path) for path in found - set(first))]
 
 
-def code_checksum(script: str | Path, module: str) -> str:
-    """The SHA-256 of a script, a module of humwatch that it imports by a computed name, and all of humwatch that they import.
+def code_checksum(script: str | Path, *modules: str) -> str:
+    """The SHA-256 of a script, modules of humwatch that it imports by computed names, and all of humwatch that they import.
 
     What they import within functions counts too, so that the checksum is the same whatever has been loaded so far.
     """
     source = Path(__file__).parents[2]
-    files = imported_files([script, _files_of(module, source)], source)
+    files = imported_files([script, *(_files_of(module, source) for module in modules)], source)
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
 
 

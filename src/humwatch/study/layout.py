@@ -65,6 +65,10 @@ class Layout:
         """The folder of one model at one milestone, with the files `MODEL_FILES`."""
         return f"{self.root}/models/{scope}/{trial}/epochs-{epochs}"
 
+    def leave_id_out(self, scope: str = "{scope}", trial: str = "{trial}", epochs: int | str = "{epochs}") -> str:
+        """What a trial that is judged without labels makes of machine ids that were left out of its training."""
+        return f"{self.model(scope, trial, epochs)}/leave_id_out.parquet"
+
     def scores(self, scope: str = "{scope}", trial: str = "{trial}", epochs: int | str = "{epochs}") -> str:
         return f"{self.root}/scores/{scope}/{trial}/epochs-{epochs}.parquet"
 

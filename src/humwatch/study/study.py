@@ -43,6 +43,11 @@ class Study:
         The clips of each machine type and split that are there.
     clips
         The number of clips of each machine type, split and machine id.
+    several
+        Machine types with several ids to train on.
+    judges
+        By a trial's key, the trials whose models, judged by ids left out of training, stand for it; empty where there is
+        nothing to judge.
     scopes, tested_scopes
         By kind of scope, its models, and those of them whose test clips are there.
     types, scopes_by_name
@@ -71,6 +76,8 @@ class Study:
         for trial in self.trials:
             self.milestones[trial.name].add(trial.epochs)
             self.poolings.setdefault((trial.name, trial.epochs), []).append(trial.parameters["score"])
+        self.several = [t for t in self.machine_types("train") if len(self.machines[t, "train"]) > 1]
+        self.judges = trials.judges(self.trials, config, schema) if self.several else {}
         self.scopes = {kind: self._scopes(kind) for kind in SCOPES}
         self.scopes_by_name = {scope.name: scope for listed in self.scopes.values() for scope in listed}
         self.tested_scopes = {k: [s for s in listed if self._is_tested(s)] for k, listed in self.scopes.items()}
@@ -94,10 +101,25 @@ class Study:
         return [self.layout.scores(scope.name, t.name, t.epochs) for t, scope in self._tested()]
 
     @cached_property
+    def judged(self) -> list[str]:
+        """What the models that are judged make of ids left out of their training; of ensembles, as far as they are tested."""
+        found = {(t.name, t.epochs): t for judges in self.judges.values() for t in judges}
+        return [
+            self.layout.leave_id_out(scope.name, t.name, t.epochs)
+            for t in found.values()
+            for scope in (self.tested_scopes if t.members else self.scopes)[t.parameters["scope"]]
+            if self.is_judged(scope)
+        ]
+
+    def is_judged(self, scope: Scope) -> bool:
+        """Whether a model of this scope can be judged: a machine that it hears has siblings."""
+        return any(scope.hears(t) for t in self.several)
+
+    @cached_property
     def measured(self) -> list[str]:
         """The score files, and the files of models, that tables, figures and report read, sorted."""
         folders = {self.layout.model(scope.name, t.name, t.epochs) for t, scope in self._tested()}
-        return sorted({*self.scored, *(f"{f}/{name}" for f in folders for name in TOLD)})
+        return sorted({*self.scored, *self.judged, *(f"{f}/{name}" for f in folders for name in TOLD)})
 
     @cached_property
     def scored_types(self) -> list[str]:

@@ -5,7 +5,7 @@ import hashlib
 import importlib.util
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ NOT_IN_NAME = ("detector", "epochs", "score")
 NOT_HYPERPARAMETERS = (*NOT_IN_NAME, "feature", "scope", "augmentation", "seed")
 # What a trial may be whatever its other parameters are.
 INDEPENDENT = {"seed", "epochs", "learning_rate", "kl_weight", "patience", "recipe", "precision", "weight_decay"}
+# Trials that differ in these alone minimise the same loss on the same held-out clips; `score` is chosen after training.
+SAME_LOSS = {"learning_rate", "batch_size", "epochs", "seed", "hidden", "latent", "bottleneck", "score"}
 LONGEST_NAME = 160
 MOST_TRIALS = 20_000
 
@@ -52,6 +54,11 @@ class Trial:
     def hyperparameters(self) -> dict[str, Any]:
         """The parameters that the detector's constructor takes."""
         return {k: v for k, v in self.parameters.items() if k not in NOT_HYPERPARAMETERS}
+
+    @property
+    def detectors(self) -> list[str]:
+        """Its detector, and those that this one is made of: whose code a training depends on."""
+        return [self.parameters["detector"], *self.parameters.get("candidates", ())]
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -97,6 +104,38 @@ def ensembles(config: Mapping[str, Any], schema: Schema) -> list[Trial]:
 def unique(trials: Iterable[Trial]) -> list[Trial]:
     """The trials without repetitions, in order."""
     return list({trial.key: trial for trial in trials}.values())
+
+
+def judges(
+    trials: Sequence[Trial], config: Mapping[str, Any], schema: Schema
+) -> dict[tuple[str, int, str], list[Trial]]:
+    """The trials whose models are judged by machine ids left out of training (detectors.leave_id_out), for each trial's key.
+
+    A judgement takes a training, so that one trial stands for all that minimise the same loss: that which differs least from
+    what the configuration says of every trial of its detector. Ensembles are judged by their members, each of which is. Where
+    all trials have one loss, none is judged.
+    """
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(str([(k, v) for k, v in trial.parameters.items() if k not in SAME_LOSS]), []).append(trial)
+    if len(groups) == 1 and len({trial.parameters["score"] for trial in trials}) < 2:
+        return {}
+    members = {(member.name, member.epochs) for trial in trials for member in trial.members}
+
+    @functools.cache
+    def usual(detector: str) -> dict[str, Any]:
+        defaults = {key: part.get("default") for key, part in _parameters(detector, schema).items()}
+        return defaults | config["trial"] | config["detectors"].get(detector, {})
+
+    def distance(trial: Trial) -> int:
+        p = trial.parameters
+        return sum(p[key] != usual(p["detector"])[key] for key in SAME_LOSS & p.keys())
+
+    found: dict[tuple[str, int, str], list[Trial]] = {}
+    for group in groups.values():
+        chosen = [*{(t.name, t.epochs): t for t in group if t.members or (t.name, t.epochs) in members}.values()]
+        found |= dict.fromkeys((trial.key for trial in group), chosen or [min(group, key=distance)])
+    return found
 
 
 def _members(name: str, config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, list[Any]]]]:

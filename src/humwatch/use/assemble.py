@@ -12,7 +12,7 @@ from humwatch import __version__, parquet
 from humwatch.datasets.clips import read_samples
 from humwatch.detectors import models
 from humwatch.errors import InputError
-from humwatch.evaluation.auc_table import trained_row
+from humwatch.evaluation.auc_table import leave_id_out, trained_row
 from humwatch.evaluation.calibration import Member, in_common, scales
 from humwatch.evaluation.decisions import calibrations
 from humwatch.evaluation.selection import NOT_PARAMETERS, choose, overall_choice
@@ -93,9 +93,20 @@ class Finished:
         machine_type, folders = known[0][0], [self.folder(trial, scope) for scope in self.scopes(trial, known)]
         held_out = {folder: parquet.read(folder / "validation.parquet") for folder in folders}
         row = trained_row(held_out, machine_type, trial.parameters["score"])
+        if self.study.judges:
+            row["leave_id_out"] = leave_id_out(self._judged(trial, known), machine_type, trial.parameters["score"])
         rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
         parameters = {k: str(v) if isinstance(v, list) else v for k, v in trial.parameters.items()}
         return {**parameters, "trial": trial.name, "epochs": trial.epochs, "machine_type": machine_type, **rounded}
+
+    def _judged(self, trial: Trial, known: Sequence[Machine]) -> list[Path]:
+        """What the models that stand for a trial make of ids left out of their training."""
+        return [
+            Path(self.study.layout.leave_id_out(scope.name, judge.name, judge.epochs))
+            for judge in self.study.judges[trial.key]
+            for scope in self.scopes(judge, known)
+            if self.study.is_judged(scope) and known[0][0] in self.study.several
+        ]
 
     def heard(self, name: str | None) -> Scope:
         """The scope of this name, as folders of models are named; without a name, the only machine type.

@@ -266,6 +266,14 @@ def test_the_official_score_comes_first():
     assert places == sorted(places) and "all set" not in text
 
 
+def test_the_page_says_why_candidates_are_kept():
+    table = pd.DataFrame({"candidate": ["knn", "gmm"], "leave_id_out": [0.91234, 0.8], "kept": [True, False]})
+    assert "What scores" not in render(report([]))
+    text = re.sub(r"\s+", " ", render(report([], reasons={"slider": table})))
+    assert "What scores slider" in text and "left-out-id AUC" in text
+    assert re.search(r">knn</th> *<td[^>]*>0.9123</td> *<td[^>]*>yes</td>", text)
+
+
 def test_clips_are_left_out_rather_than_exceed_the_limit():
     clips = [clip(f"{n}.wav", seed=n) for n in range(30)]
     whole = render(report([machine(clips)]))
