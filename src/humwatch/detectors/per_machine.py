@@ -26,7 +26,7 @@ class PerMachineDetector(BaseDetector):
     of equals, and where there is one machine only, the first. No anomaly is needed.
     """
 
-    on_device = False
+    on_device = scores_by_torch = False
     kinds: Sequence[str]  # names of the kinds of score, the fallback first
 
     def vectors(self, features: Features) -> np.ndarray:
