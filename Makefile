@@ -14,7 +14,7 @@ run: .venv/installed  ## the demo: recordings, features, trials, AUC tables in r
 	snakemake --cores $(CORES)
 
 test: .venv/installed  ## run the tests
-	pytest -n 2 --dist loadfile
+	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/installed  ## train on real recordings for minutes (HUMWATCH_DATA)
 	pytest -m slow

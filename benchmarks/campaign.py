@@ -25,7 +25,6 @@ import numpy as np
 import pandas as pd
 import soundfile
 import yaml
-from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
 PARTS = ["Snakefile", "workflow", "src", "profiles", "config"]
@@ -98,6 +97,7 @@ def main(args: argparse.Namespace) -> None:
 
     def count(kind: str, outcome: str) -> None:
         """The table is written as it grows: a campaign that is stopped has lost nothing."""
+        print(f"{kind}: {outcome}", file=sys.stderr)
         counts.setdefault(kind, Counter())[outcome] += 1
         table(counts).to_csv(args.out / "campaign.csv", index=False)
 
@@ -108,16 +108,16 @@ def main(args: argparse.Namespace) -> None:
         finished = project(folder / "finished", CONFIG)
         assert run(finished)[0] == 0, "the undisturbed run failed"
         expected = contents(finished / R)
-        for kind, outcome in tqdm(kills(folder, expected, args.kills, rng), "kills", total=args.kills):
+        for kind, outcome in kills(folder, expected, args.kills, rng):
             count(f"kill: {kind}", outcome)
         ways = itertools.product((True, False), ("flipped", "cut", "empty"), DAMAGED, range(args.repeats))
         cases = [(kind, how, taken, random.Random(f"{args.seed} {n}")) for n, (taken, how, kind, _) in enumerate(ways)]
         cases = cases[args.skip :]
         with ThreadPoolExecutor(2) as pool:  # runs wait much: two at a time
             outcomes = pool.map(lambda case: damage(finished, expected, *case), cases)
-            for (kind, how, *_), outcome in zip(cases, tqdm(outcomes, "damage", total=len(cases)), strict=True):
+            for (kind, how, *_), outcome in zip(cases, outcomes, strict=True):
                 count(f"damage: {kind}, {how}", outcome)
-        for kind, outcome in tqdm(hostile_names(folder), "names", total=len(NAMES)):
+        for kind, outcome in hostile_names(folder):
             count(f"name: {kind}", outcome)
     every = table(counts)
     print(every.to_string(index=False), end="\n\n")

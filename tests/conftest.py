@@ -211,7 +211,7 @@ USED = {
         "id_classifier": {"subclusters": 2, "embedding": 8, "hidden": [16]},
     },
     "sweeps": {
-        "detectors": {"detector": ["mahalanobis", "knn", "gmm", "vae", "autoencoder", "idnn", "id_classifier"]},
+        "detectors": {"detector": ["mahalanobis", "knn", "gmm", "vae", "autoencoder", "idnn", "id_classifier", "auto"]},
         "per_id": {"detector": ["mahalanobis"], "feature": ["modulation"], "scope": ["machine_id"]},
     },
     "ensembles": {"mixed": [{"detector": ["mahalanobis", "vae"]}], "fast": [{"detector": ["mahalanobis", "knn"]}]},

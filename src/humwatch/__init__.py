@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """`humwatch.load`: imported when it is asked for, by name, so that no stage of the workflow depends on it."""
+    """Import `humwatch.load` when it is asked for, and by name, so that no stage of the workflow depends on it."""
     if name == "load":
         return importlib.import_module("humwatch.use.detector").load
     raise AttributeError(f"module 'humwatch' has no attribute {name!r}")

@@ -14,7 +14,7 @@ from humwatch import cli, commands
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command: a file of commands/, whose docstring is its help. It is imported when it is called, and no other is."""
+    """Run a command: a file of commands/, whose docstring is its help, and which is imported when it is called alone."""
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         "humwatch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

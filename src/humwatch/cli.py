@@ -5,7 +5,7 @@ from types import TracebackType
 
 
 def say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Ctrl-C while a stage still loads its libraries, or while Snakemake plans."""
+    """Say in one line that Ctrl-C came while a stage still loads its libraries, or while Snakemake plans."""
     if issubclass(kind, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
         print("interrupted: the next run goes on from here", file=sys.stderr)
     else:
@@ -34,7 +34,7 @@ INTERRUPTED = 130
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """An argument parser with the options that every stage has."""
+    """Make an argument parser with the options that every stage has."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     made.add_argument("--log", type=Path, help="file that gets all messages, beside the screen")
     made.add_argument("--title", default="", help="how messages name this job")
@@ -42,7 +42,11 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def run(stage: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> None:
-    """Run a stage; bad input, a full disk and Ctrl-C become one sentence each, without a traceback, and exit code 1 (130)."""
+    """Run a stage: what goes wrong ends the process with one sentence in place of a traceback.
+
+    The exit code is 1 for bad input, a full disk, too little memory and mistakes in the source code (these have a traceback),
+    130 for Ctrl-C, 143 for SIGTERM.
+    """
     # A polite kill (a scheduler's time limit) unwinds the stack, so that temporary files go.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # On a full disk a line for the log file is lost, not the one for the screen.
@@ -80,7 +84,7 @@ def is_full_disk(error: BaseException) -> bool:
 
 
 def _log_bug(error: Exception) -> None:
-    """A mistake in code: where, in one line; the traceback goes to the log file, or follows where there is none."""
+    """Say in one line where a mistake in the source code is; the traceback goes to the log file, or to the screen without one."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
     where = f"{own[-1].filename}, line {own[-1].lineno}"
@@ -93,7 +97,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _log_traceback(error: Exception, to_screen: bool) -> None:
-    """To the log file; to_screen: to the screen where there is none."""
+    """Write the traceback to the log file, or, with `to_screen`, to the screen where there is none."""
     text = "".join(traceback.format_exception(error))
     handlers = logging.getLogger().handlers
     files = [handler for handler in handlers if isinstance(handler, logging.FileHandler)]

@@ -7,18 +7,28 @@ import reprlib
 class InputError(ValueError):
     """Bad input: one sentence that names the file or key, what is wrong, and what to do.
 
-    Command lines print it without a traceback and exit with code 1.
+    Command lines print it without a traceback and end with exit code 1.
     """
 
 
 def damaged(path: object, why: object, delete: object = None) -> str:
-    """The sentence for a file of ours that is not what was written. delete: what to delete, the file unless given."""
+    """The sentence for a file that is not as humwatch wrote it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    why
+        How that is known.
+    delete
+        What to delete; the file unless given.
+    """
     what = "it" if delete is None else delete
     return f"{path} is damaged ({why}): delete {what} and run `snakemake` again"
 
 
 def shown(value: object) -> str:
-    """A value as Python writes it, a long one in part."""
+    """A value as Python writes it, shortened where it is long."""
     return _SHORT.repr(value)
 
 

@@ -14,14 +14,19 @@ from humwatch.locking import is_free
 
 HOST = socket.gethostname().split(".")[0][:20]
 OLD_SECONDS = 24 * 3600  # of a temporary file of another host
-QUIET_SECONDS = 60  # until a folder without files is nobody's any more
+QUIET_SECONDS = 60  # after which no process is about to write into an empty folder
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; on success it becomes `path`, on an error it is removed and `path` is left alone.
+    """Write a file or a folder whole or not at all.
 
     A file's bytes are on the disk before its name is: after a power cut there is the whole new file or what was there before.
+
+    Yields
+    ------
+    Path
+        A temporary path to write to. On success it becomes `path`; on an error it is removed, and `path` is left alone.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_if_changed(path: Path, text: str) -> None:
-    """Write a text, unless the file holds it already: what only depends on the file's time of change then stays as it is."""
+    """Write a text, unless the file holds it already: its time of change, which others may go by, then stays as it is."""
     data = text.encode()
     if not path.exists() or path.read_bytes() != data:
         with replacing(path) as temporary:
@@ -71,7 +76,7 @@ def write_checksums(listing: Path, paths: Iterable[Path]) -> None:
 
 
 def checksums(listing: Path) -> dict[Path, str] | None:
-    """Path -> SHA-256 of a listing, None where it is not a whole one."""
+    """The SHA-256 of each path in a listing; None where the listing is not whole."""
     try:
         header, *lines = listing.read_text().splitlines()
     except (OSError, ValueError):
@@ -83,7 +88,7 @@ def checksums(listing: Path) -> dict[Path, str] | None:
 
 
 def damaged(listing: Path) -> list[Path]:
-    """What to remove so that a listing and its files are made again: nothing where all files are there and as it says."""
+    """What to remove so that a listing and its files are made again; nothing where all files are there and as it says."""
     if not listing.exists():
         return []
     if (said := checksums(listing)) is None:
@@ -93,13 +98,13 @@ def damaged(listing: Path) -> list[Path]:
 
 
 def is_damaged(path: Path, listing: Path) -> bool:
-    """Whether a file is not what its listing says, or the listing is none. Without a listing nothing is known."""
+    """Whether a file is not what its listing says, or the listing is not whole; False without a listing."""
     return listing.exists() and (checksums(listing) or {}).get(path) != sha256(path)
 
 
 def empty(folder: Path) -> list[Path]:
-    """Files of no bytes below `folder` that a run made and other jobs read."""
-    apart = [folder / name for name in ("logs", "benchmarks", "submission")]  # nobody reads these
+    """Empty files below `folder` that a run made and that other jobs read."""
+    apart = [folder / name for name in ("logs", "benchmarks", "submission")]  # no job reads these
     kinds = (".parquet", ".json", ".safetensors", ".csv", ".txt", ".html")
     found = []
     for place, folders, names in os.walk(folder):

@@ -22,14 +22,17 @@ _held: dict[str, FileLock] = {}  # for the life of the process
 def hold_lock(path: str | Path) -> None:
     """Hold an exclusive lock on `path` until this process ends.
 
-    Raises InputError when another process holds it.
+    Raises
+    ------
+    InputError
+        Another process holds it.
     """
     if not try_lock(path):
         raise InputError("another run is working in this folder: wait for it to end, or stop it")
 
 
 def try_lock(path: str | Path) -> bool:
-    """Hold an exclusive lock on `path` until this process ends, unless another process does: whether that worked."""
+    """Hold an exclusive lock on `path` until this process ends; False where another process holds it."""
     path = os.path.abspath(path)
     if path in _held:
         return True
@@ -50,9 +53,19 @@ def is_free(path: Path) -> bool:
 
 @contextmanager
 def alone(path: Path, what: str) -> Iterator[bool]:
-    """Be the only process that has `path` locked, after waiting for another: yields whether there was one.
+    """Be the only process that has `path` locked, after waiting for any other; the file is gone afterwards.
 
-    what: the sentence's words for what that process does. The file is gone afterwards.
+    Parameters
+    ----------
+    path
+        The file to lock.
+    what
+        What the other process is doing, for the sentence that is logged.
+
+    Yields
+    ------
+    bool
+        Whether another process had to be waited for.
     """
     lock = _lock(path)
     waited = not _acquire(lock, blocking=False)
@@ -67,7 +80,7 @@ def alone(path: Path, what: str) -> Iterator[bool]:
 
 
 def claim_gpu() -> None:
-    """Leave this process one of the GPUs that it sees, in CUDA_VISIBLE_DEVICES: the one with the fewest such processes.
+    """Leave this process one of the GPUs that it sees, in CUDA_VISIBLE_DEVICES: the one that the fewest trainings use.
 
     To be called before CUDA starts. Where a scheduler like Slurm shows a job its own GPU alone, nothing is changed.
     """
@@ -88,7 +101,7 @@ def _lock(path: str | Path) -> FileLock:
 
 
 def _acquire(lock: FileLock, blocking: bool) -> bool:
-    """Whether the lock is ours now. A file system without locks lets everybody through, with a warning."""
+    """Whether this process holds the lock now; on a file system without locks it always does, with a warning."""
     try:
         lock.acquire(blocking=blocking)
     except Timeout:

@@ -5,16 +5,22 @@ import types
 from typing import Any, get_args, get_origin, get_type_hints
 
 TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", types.NoneType: "null"}
-REQUIRED = (
-    object()
-)  # in place of a default: a configuration must state it, or may leave it out where the type allows None
+# In place of a default: a configuration must state it, or may leave it out where the type allows None.
+REQUIRED = object()
 
 
 def parameter(default: Any, description: str, **rules: Any) -> Any:
     """A field of a dataclass of parameters.
 
-    default: a list is copied for each instance. rules: JSON Schema's (minimum, exclusiveMaximum, enum, pattern, items, ...),
-    and `says`, a pattern in words. A rule None takes back one that the type implies.
+    Parameters
+    ----------
+    default
+        `REQUIRED` for none. A list is copied for each instance.
+    description
+        A sentence for the schema.
+    **rules
+        Those of JSON Schema (minimum, exclusiveMaximum, enum, pattern, items, ...), and `says`, a pattern in words. The rule
+        None takes back one that the type implies.
     """
     metadata = {"description": description, **rules}
     if default is REQUIRED:
@@ -25,7 +31,7 @@ def parameter(default: Any, description: str, **rules: Any) -> Any:
 
 
 def schema_of(parameters: type) -> dict[str, dict[str, Any]]:
-    """JSON Schema of each field of a dataclass, in their order: description, type, rules, default."""
+    """The JSON schema of each field of a dataclass, in their order: description, type, rules, default."""
     hints = get_type_hints(parameters)
     return {field.name: _schema(field, hints[field.name]) for field in dataclasses.fields(parameters)}
 

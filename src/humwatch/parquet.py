@@ -1,4 +1,4 @@
-"""Our own tables as Parquet files that notice damage: a file that is cut or has a flipped bit is refused, never read as another.
+"""Tables as Parquet files that notice damage: one that is cut or has a flipped bit is refused, never read as another table.
 
 A file carries a SHA-256 of itself in its metadata, taken with zeros in the checksum's own place: of the whole file, or, where
 that would take too long (the feature store), of its footer, and the pages carry checksums of their own.
@@ -36,7 +36,13 @@ def write(frame: pd.DataFrame, path: Path) -> None:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read what `write` wrote; InputError where it is missing or damaged."""
+    """Read what `write` wrote.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged.
+    """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -47,7 +53,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def blank(metadata: Mapping[Any, Any] | None) -> dict[Any, Any]:
-    """Metadata with an empty place for the checksum."""
+    """The metadata with an empty place for the checksum."""
     return {**(metadata or {}), KEY: BLANK}
 
 
@@ -61,7 +67,13 @@ def seal_footer(path: Path) -> None:
 
 
 def footer_checksum(path: Path) -> str:
-    """Checksum of the footer of a file, which says what the file is; InputError where it is missing, cut or damaged."""
+    """The checksum of a file's footer, by which files are told apart.
+
+    Raises
+    ------
+    InputError
+        The file is missing, cut or damaged.
+    """
     try:
         with open(path, "rb") as file:
             footer = _read_footer(file)

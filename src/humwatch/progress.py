@@ -7,22 +7,29 @@ log = logging.getLogger("humwatch")
 
 
 class Progress:
-    """Says how far a job is, at most every `interval` seconds, and when it should end.
+    """Log how far a job is, at most every `interval` seconds, and when it should end.
 
-    title: what is counted. total: how many there are.
+    Parameters
+    ----------
+    title
+        What is counted.
+    total
+        How many there are.
+    interval
+        In seconds.
     """
 
-    def __init__(self, title: str, total: int, interval: float = 5.0) -> None:
+    def __init__(self, title: str, total: float, interval: float = 5.0) -> None:
         self.title, self.total, self.interval = title, total, interval
-        self.first: int | None = None
+        self.first: float | None = None
         self.begun = self.said = time.monotonic()
 
-    def update(self, done: int, detail: str = "") -> None:
-        """`done` of `total` are finished."""
+    def update(self, done: float, detail: str = "") -> None:
+        """Take note that `done` of `total` are finished; `detail` is for the line."""
         now = time.monotonic()
         if self.first is None:
             self.first = done - 1
-        if now - self.said < self.interval and done < self.total:
+        if now - self.said < self.interval and done != self.total:
             return
         self.said = now
         rate = (done - self.first) / max(now - self.begun, 1e-9)

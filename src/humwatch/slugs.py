@@ -8,7 +8,7 @@ import re
 import urllib.parse
 
 LONGEST = 80
-# Snakemake takes what ends in 20 repetitions for a pattern that runs wild.
+# Snakemake takes a name that ends in 20 repetitions for a wildcard that matches without end.
 PERIODIC = re.compile(r"(.+?)\1{19,}$")
 
 

@@ -25,7 +25,7 @@ NO_RULE = re.compile(r"MissingRuleException:\s*No rule to produce (\S+)")
 FULL_DISK = ("No space left on device", "Disk quota exceeded")
 sys.excepthook = cli.say_interrupted  # Ctrl-C while a study is planned
 FAILED = "At least one job did not complete successfully."
-# What the sentences at the end say better, or what says nothing to a reader.
+# Lines that the sentences at the end replace, or that are of no use to a reader.
 LEFT_OUT = ("Exiting because a job execution failed", "Cannot restore ")
 STOPPED = {"SIGINT", "SIGTERM", "exit code 130", "exit code 143"}  # ends that somebody wanted
 NOTHING_LEFT = 100_000  # bytes of a disk that is as good as full
@@ -49,7 +49,7 @@ class LogHandler(LogHandlerBase):
             int, tuple[str, list[Path], str]
         ] = {}  # of each failed job: rule, log files, what is known besides
         self.ends: list[str] = []  # how the processes of jobs ended
-        self.others: list[str] = []  # errors that were no process's
+        self.others: list[str] = []  # errors of Snakemake itself
         self.default = DefaultFilter(
             settings.quiet, settings.debug_dag, settings.verbose, settings.dryrun, settings.printshellcmds
         )
@@ -58,7 +58,7 @@ class LogHandler(LogHandlerBase):
         )
         self.screen.setFormatter(DefaultFormatter(settings.quiet, settings.show_failed_logs))
         self.verbose = settings.verbose
-        logging.raiseExceptions = False  # a disk that is full holds no log
+        logging.raiseExceptions = False  # on a full disk, lines of logs are lost without tracebacks
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
@@ -75,7 +75,7 @@ class LogHandler(LogHandlerBase):
             self.screen.emit(_with_text(record, text))
 
     def _shortened(self, record: logging.LogRecord, event: LogEvent | None) -> str | None:
-        """What to say in place of an error of Snakemake's; None: nothing."""
+        """What to print in place of an error of Snakemake; None for nothing."""
         text = record.getMessage()
         if event != LogEvent.ERROR:
             return text
@@ -90,7 +90,7 @@ class LogHandler(LogHandlerBase):
         return self.others[-1]
 
     def _note(self, event: LogEvent | None, said: dict[str, Any]) -> None:
-        """Keep what is said of jobs that fail, until a later try is better."""
+        """Keep what is known of a failed job, until a later try succeeds."""
         if event == LogEvent.JOB_ERROR:
             self.failed[said["jobid"]] = said["rule_name"], [Path(path) for path in said["log"]], said["rule_msg"] or ""
         elif event == LogEvent.GROUP_ERROR:
@@ -124,7 +124,7 @@ class LogHandler(LogHandlerBase):
 
 
 def _sentence(text: str) -> str:
-    """What an exception of Snakemake's means, where that is known; else its text."""
+    """What an exception of Snakemake means, where that is known; else its text."""
     if any(sign in text for sign in FULL_DISK):
         return DISK_IS_FULL
     if problem := _configuration_problem(sys.argv):

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 import torch
 from conftest import ROOT, TINY_TRIAL, Project, write_clip
+from scipy.stats import hmean
 from sklearn.metrics import roc_auc_score
 
 from humwatch.datasets import source as sources
@@ -24,6 +25,7 @@ from humwatch.errors import InputError
 from humwatch.evaluation.comparison import comparison_table
 from humwatch.features import imported, store
 from humwatch.features.store import Features
+from humwatch.use.detector import load
 
 SMALL = {"trial": TINY_TRIAL | {"epochs": 2}, "bootstrap": {"samples": 20}}
 ALL = {"machine_types": [], "machine_ids": []}
@@ -91,11 +93,11 @@ def dcase2020(server, tmp_path):
     md5 = {name: hashlib.md5(data).hexdigest() for files in server.files.values() for name, data in files.items()}
     with open(project.folder / "src/humwatch/datasets/dcase_tables.py", "a") as file:
         file.write(
-            f"\nDCASE2020.md5.update({md5})\nfrom dataclasses import replace\nlabels = Labels('3951620', 'eval_data_list.csv', "
+            f"\nDCASE2020.md5.update({md5})\nfrom dataclasses import replace\nlabels = Labels('eval_data_list.csv', '3951620', "
             f"{md5['eval_data_list.csv']!r}, {len(labels)})\n"
-            "DCASE2020 = CHALLENGES['dcase2020'] = replace(DCASE2020, labels=labels)\n"
+            "DCASE2020 = CHALLENGES[2020] = replace(DCASE2020, labels=labels)\n"
             'for part, ids in {"dev": {"00": (5, 3, 3)}, "additional": {"01": (4,)}, "eval": {"01": (6,)}}.items():\n'
-            '    DCASE2020.clips[part]["slider"] = ids\n'
+            '    DCASE2020.parts[part].clips["slider"] = ids\n'
         )
     return project
 
@@ -163,11 +165,139 @@ def test_dcase2020_without_its_server_is_one_sentence(dcase2020):
     assert not list((dcase2020.folder / "data").rglob("*.zip"))
 
 
+def section_zip(machine_type, names, level=0.1):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for n, name in enumerate(names):
+            clip = io.BytesIO()
+            loud = 3 * level if "anomaly" in name else level
+            soundfile.write(clip, np.random.default_rng(n).normal(0, loud, 8000), 16000, format="WAV")
+            archive.writestr(f"{machine_type}/{name}", clip.getvalue())
+    return file.getvalue()
+
+
+def test_dcase2023_from_the_archives_to_the_official_score(server, tmp_path):
+    """Development of one machine type, first-shot evaluation of another; labels from an address."""
+    train = [f"train/section_00_{d}_train_normal_{i:04d}_v_1.wav" for d in ("source", "target") for i in range(4)]
+    kinds = [(d, label) for label in ("normal", "anomaly") for d in ("source", "target")] * 3
+    test = [f"section_00_{d}_test_{label}_{i:04d}_v_2.wav" for i, (d, label) in enumerate(kinds)]
+    hidden = [f"section_00_{i:04d}.wav" for i in range(len(test))]
+    server.files = {
+        "7882613": {"dev_fan.zip": section_zip("fan", [*train, *(f"test/{name}" for name in test)])},
+        "7830345": {"eval_data_Vacuum_train.zip": section_zip("Vacuum", train, 0.2)},
+        "7860847": {"eval_data_Vacuum_test.zip": section_zip("Vacuum", [f"test/{name}" for name in hidden], 0.2)},
+        "labels": {"list.csv": ("Vacuum\n" + "".join(map("{},{}\n".format, hidden, test))).encode()},
+    }
+    dataset = {
+        "name": "first",
+        "source": "dcase",
+        "year": 2023,
+        "machine_types": ["fan", "Vacuum"],
+        "base_url": server.url,
+    }
+    dataset["ground_truth"] = f"{server.url}/records/labels/files/list.csv"
+    config = {"trial": {"detector": "mahalanobis"}, "bootstrap": {"samples": 20}}
+    project = Project(tmp_path / "project", config | {"dataset": dataset, "alarm": {"false_alarm_rate": 0.2}})
+    project.run(*project.tables)
+    tables = project.results / "tables"
+    official = pd.read_csv(tables / "official.csv")
+    trial = official["trial"][0]
+    scores = {t: pd.read_parquet(project.results / f"scores/{t}/{trial}/epochs-0.parquet") for t in ("fan", "Vacuum")}
+    figures = {}
+    for machine_type, clips in scores.items():
+        assert clips["domain"].notna().all() and clips["label"].notna().all()
+        labels, values = clips["label"].astype(int), clips["score"]
+        own = [(clips["domain"] == domain) | (labels == 1) for domain in ("source", "target")]
+        figures[machine_type] = [roc_auc_score(labels[rows], values[rows]) for rows in own]
+        figures[machine_type].append(roc_auc_score(labels, values, max_fpr=0.1))
+    rows = official[official["trial"] == trial].set_index(["set", "machine_type"])
+    both = figures["fan"] + figures["Vacuum"]
+    expected = {
+        ("development", "fan"): figures["fan"],
+        ("evaluation", "Vacuum"): figures["Vacuum"],
+        ("all", "all"): both,
+    }
+    for key, values in expected.items():
+        assert rows.loc[key]["official"] == pytest.approx(hmean(np.maximum(values, 1e-16)), abs=1e-5)
+    named = {"auc_source", "auc_target", "official"}
+    assert named <= {*pd.read_csv(tables / "summary.csv")} & {*pd.read_csv(tables / "sweeps/trial.csv")}
+    selected = pd.read_csv(tables / "selected.csv").set_index("machine_type")
+    assert selected.loc["fan", "selected_official"] == pytest.approx(rows.loc["development", "fan"]["official"])
+    assert not {"comparison.csv"} & {path.name for path in tables.iterdir()}, "published figures are of 2020"
+
+    decisions = pd.read_csv(tables / "decisions.csv", dtype={"machine_id": str}).fillna({"domain": ""})
+    for machine_type, clips in scores.items():
+        row = decisions[(decisions["trial"] == trial) & (decisions["machine_type"] == machine_type)].iloc[0]
+        folder = project.results / f"submission/{machine_type}/{trial}/epochs-0"
+        submitted = pd.read_csv(folder / f"anomaly_score_{machine_type}_section_00_test.csv", header=None)
+        decided = pd.read_csv(folder / f"decision_result_{machine_type}_section_00_test.csv", header=None)
+        assert submitted[0].tolist() == decided[0].tolist() == [clip.rsplit("/")[-1] for clip in clips["clip"]]
+        assert decided[1].tolist() == (clips["score"] > row["threshold"]).astype(int).tolist()
+    said = humwatch_data(project, "--checksums")
+    assert said.count("as published") == 4 and "All clips that the study needs are there" in said
+
+
+def two_channel_zip(machine_type, names):
+    """Clips of 0.6, 1.0 and 1.6 s; the far channel hears the same noise, and anomalies hum."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for n, name in enumerate(names):
+            noise, clip = np.random.default_rng(n).normal(0, 0.1, (9600, 16000, 25600)[n % 3]), io.BytesIO()
+            hum = np.sin(np.arange(len(noise)) / 3) * (0.02 if "anomaly" in name else 0)
+            soundfile.write(clip, np.stack([hum + np.roll(noise, 5), noise], axis=1), 16000, format="WAV")
+            archive.writestr(f"{machine_type}/{name}", clip.getvalue())
+    return file.getvalue()
+
+
+def test_dcase2026_two_microphones_and_clips_of_several_lengths(server, tmp_path):
+    """The replaced archive of dev, and an evaluation without labels; then the packed detector, which hears both channels."""
+    train = [f"train/section_00_{d}_train_normal_{i:04d}_p_1.wav" for d in ("source", "target") for i in range(6)]
+    kinds = [(d, label) for label in ("normal", "anomaly") for d in ("source", "target")] * 2
+    test = [f"test/section_00_{d}_test_{label}_{i:04d}_p_2.wav" for i, (d, label) in enumerate(kinds)]
+    server.files = {
+        "19336329": {"dev_ToyCar_r2.zip": two_channel_zip("ToyCar", train + test), "dev_ToyCarEmu.zip": b""},
+        "20151556": {"eval_data_Sander_train.zip": two_channel_zip("Sander", train)},
+        "20437238": {"eval_data_Sander_test.zip": two_channel_zip("Sander", ["test/section_00_0000.wav"])},
+    }
+    dataset = {"name": "two", "source": "dcase", "year": 2026, "base_url": server.url, "channel": {"near": 0, "far": 1}}
+    config = {
+        "dataset": dataset | {"machine_types": ["ToyCar", "Sander"]},
+        "features": {"clean": {"source": "noise_aware"}},
+        "trial": {"detector": "mahalanobis", "feature": "clean"},
+        "bootstrap": {"samples": 20},
+        "alarm": {"false_alarm_rate": 0.2},
+    }
+    project = Project(tmp_path / "project", config)
+    project.run("results/two/tables/auc.csv", "results/two/detectors/sha256sums.txt")
+    clips = pd.read_parquet(project.results / "clips.parquet")
+    assert set(clips["seconds"]) == {0.6, 1.0, 1.6} and set(clips["channels"]) == {2}
+    table = pd.read_csv(project.results / "tables/sweeps/trial.csv").set_index("machine_type")
+    assert table.loc["ToyCar", "auc"] == 1, "a hum that the near microphone alone drowns in noise"
+    assert np.isnan(table.loc["Sander", "official"])
+    official = pd.read_csv(project.results / "tables/official.csv")
+    assert set(official["set"]) == {"development"} and set(official["machine_type"]) == {"ToyCar"}
+    (decided,) = project.results.glob("submission/Sander/*/epochs-0/decision_*")
+    assert decided.name == "decision_result_Sander_section_00_test.csv"
+
+    packed = load(project.results / "detectors/ToyCar.humwatch")
+    assert packed.channel == [0, 1]
+    scores = pd.concat(
+        pd.read_parquet(p) for p in project.results.glob(f"scores/ToyCar/{packed.description['trial']}/*")
+    )
+    recording = project.folder / "data" / scores["clip"].iloc[0]
+    (decision,) = packed.score(recording)
+    assert decision.score == pytest.approx(scores["score"].iloc[0], rel=1e-4)
+    samples, _ = soundfile.read(recording)
+    assert packed.score(samples, 16000)[0].score == pytest.approx(decision.score, rel=1e-4)
+    with pytest.raises(InputError, match=r"has 1 channel.*the detector hears channels 0 and 1"):
+        packed.score(samples[:, 0], 16000)
+
+
 @pytest.mark.parametrize(
     ("config", "jobs"),
     [
         ("report", {"download": 2, "unpack": 2, "ground_truth": 1, "clips": 2, "features": 2, "train": 5 + 17 + 1}),
-        ("dcase2020", {"download": 18, "unpack": 18, "ground_truth": 1, "clips": 12, "features": 12, "train": 6}),
+        ("dcase2024", {"download": 25, "unpack": 25, "ground_truth": 1, "clips": 32, "features": 32, "train": 3 * 16}),
     ],
 )
 def test_whole_study_is_planned_without_data(config, jobs, tmp_path):
@@ -571,6 +701,10 @@ def test_folder_with_domains_from_recordings_to_tables(tmp_path):
         assert rows[domain, "00"] == pytest.approx(
             roc_auc_score(expected["label"].astype(int), expected["score"]), abs=1e-5
         )
+    figures = [rows["source", "00"], rows["target", "00"]]
+    figures.append(roc_auc_score(scores["label"].astype(int), scores["score"], max_fpr=0.1))
+    official = pd.read_csv(project.results / "tables/official.csv")
+    assert official["official"].tolist() == [pytest.approx(hmean(figures), abs=1e-5)], "as of DCASE 2022 to 2026"
     assert "All clips that the study needs are there" in humwatch_data(project)
     assert project.planned() == {}
 

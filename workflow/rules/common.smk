@@ -78,6 +78,11 @@ def code(script, *modules):
     return [imported[0], str(listed)]
 
 
+def code_of(script, trial):
+    """As `code`, of a script that imports a trial's detectors by their names."""
+    return code(script, *(f"detectors/{name}" for name in study.models[trial].detectors))
+
+
 def as_json(value):
     return json.dumps(value, sort_keys=True)
 

@@ -1,4 +1,4 @@
-from humwatch.datasets.dcase_tables import DCASE2020
+from humwatch.datasets.dcase_tables import CHALLENGES
 
 # Which recordings each clip table is made of: before jobs are asked for, as with code. Features from elsewhere come without.
 CLIP_LISTS = {
@@ -28,10 +28,11 @@ rule demo:
         size=as_json(dataset["size"]),
         seed=dataset["seed"],
         machine_ids=lambda w: as_json(dataset["machine_ids"]),
+        noise=[f"--noise={as_json(dataset['noise'])}"] if dataset["noise"] else [],
     shell:
         "python {input.code[0]:q} --log={log:q} --title={params.title:q} --folder={params.folder:q}"
         " --split={wildcards.split:q} --size={params.size:q} --seed={params.seed:q} --manifest={output:q}"
-        " --machine-ids={params.machine_ids:q}"
+        " --machine-ids={params.machine_ids:q} {params.noise:q}"
 
 
 # Fetched data are not made of the code, which is no input here: checksums say that they are the published ones.
@@ -39,54 +40,57 @@ DATA = dataset["data_folder"]
 
 
 rule download:
-    """Fetch one archive from Zenodo, going on where an earlier try stopped (source dcase2020)."""
+    """Fetch one archive from Zenodo, going on where an earlier try stopped (source dcase)."""
     output:
-        update(f"{DATA}/dcase2020/archives/{{name}}.zip"),
+        update(f"{DATA}/dcase{{year}}/archives/{{name}}.zip"),
     log:
-        f"{R}/logs/download/{{name}}.log",
+        f"{R}/logs/download/dcase{{year}}/{{name}}.log",
     wildcard_constraints:
-        name="(dev_data|eval_data_train|eval_data_test)_[^/]+",
+        year=r"\d{4}",
+        name="(dev|eval)_[^/]+",
     retries: 2
     localrule: True
     resources:
         base_url=dataset["base_url"],  # no parameter: another mirror is no reason to fetch again
     params:
         title=lambda w: f"download {w.name}",
-        name=lambda w: f"{w.name}.zip",
-        folder=lambda w, output: str(Path(output[0]).parents[2]),
         script=f"{SCRIPTS}/download.py",
     shell:
         "python {params.script:q} --log={log:q} --title={params.title:q}"
-        " --name={params.name:q} --data-folder={params.folder:q} --base-url={resources.base_url:q}"
+        " --year={wildcards.year:q} --base-url={resources.base_url:q} --out={output:q}"
 
 
 rule ground_truth:
-    """Fetch the labels of the evaluation set (source dcase2020)."""
+    """Fetch the labels of the evaluation set (source dcase)."""
     output:
-        update(f"{DATA}/dcase2020/eval_data_list.csv"),
+        update(f"{DATA}/dcase{{year}}/eval_data_list{{of}}.csv"),
     log:
-        f"{R}/logs/download/ground_truth.log",
+        f"{R}/logs/download/dcase{{year}}/eval_data_list{{of}}.log",
+    wildcard_constraints:
+        year=r"\d{4}",
+        of="|_[0-9a-f]{8}",
     retries: 2
     localrule: True
     resources:
         base_url=dataset["base_url"],
     params:
-        folder=lambda w, output: str(Path(output[0]).parents[1]),
+        labels=lambda w: as_json(study.source.labels._asdict()),
         script=f"{SCRIPTS}/download.py",
     shell:
-        "python {params.script:q} --log={log:q} --title='download ground truth'"
-        " --name=eval_data_list.csv --data-folder={params.folder:q} --base-url={resources.base_url:q}"
+        "python {params.script:q} --log={log:q} --title='download ground truth' --year={wildcards.year:q}"
+        " --labels={params.labels:q} --base-url={resources.base_url:q} --out={output:q}"
 
 
 rule unpack:
-    """Unpack one archive and write its manifest, the mark that all its clips are there (source dcase2020)."""
+    """Unpack one archive and write its manifest, the mark that all its clips are there (source dcase)."""
     input:
-        lambda w: str(DCASE2020.archives([w.machine_type], [w.part])[0].path(Path(DATA))),
+        lambda w: str(CHALLENGES[int(w.year)].archives([w.machine_type], [w.part])[0].path(Path(DATA))),
     output:
-        f"{DATA}/dcase2020/{{part}}_{{machine_type}}.json",
+        f"{DATA}/dcase{{year}}/{{part}}_{{machine_type}}.json",
     log:
-        f"{R}/logs/unpack/{{part}}_{{machine_type}}.log",
+        f"{R}/logs/unpack/dcase{{year}}/{{part}}_{{machine_type}}.log",
     wildcard_constraints:
+        year=r"\d{4}",
         part="dev|additional|eval",
     localrule: True
     params:
@@ -94,7 +98,7 @@ rule unpack:
         folder=lambda w, output: str(Path(output[0]).parents[1]),
         script=f"{SCRIPTS}/unpack.py",
     shell:
-        "python {params.script:q} --log={log:q} --title={params.title:q}"
+        "python {params.script:q} --log={log:q} --title={params.title:q} --year={wildcards.year:q}"
         " --archive={input:q} --data-folder={params.folder:q}"
 
 

@@ -8,6 +8,11 @@ rule ensemble:
         calibration=lambda w: [
             f"{layout.model(*m)}/calibration.parquet" for m in study.member_models(w.trial, study.types[w.scope])
         ],
+        leave_id_out=lambda w: (
+            [layout.leave_id_out(*m) for m in study.member_models(w.trial, study.types[w.scope])]
+            if study.types[w.scope] in study.several
+            else []
+        ),
         code=code("ensemble"),
     output:
         scores=PATTERN.scores(epochs=0),
@@ -15,6 +20,7 @@ rule ensemble:
         log=f"{PATTERN.model(epochs=0)}/log.csv",
         held_out=f"{PATTERN.model(epochs=0)}/validation.parquet",
         calibration=f"{PATTERN.model(epochs=0)}/calibration.parquet",
+        leave_id_out=[PATTERN.leave_id_out(epochs=0)] if study.judges else [],
     log:
         "results/{dataset}/logs/ensemble/{scope}/{trial}.log",
     wildcard_constraints:
@@ -26,7 +32,8 @@ rule ensemble:
         members=lambda w: as_json(jobs.members(study, w.trial, study.types[w.scope])),
         results=lambda w, output: str(Path(output.scores).parents[3]),
         model=lambda w, output: str(Path(output.model).parent),
+        judged=lambda w, input, output: ["--judged", *input.leave_id_out] if output.leave_id_out else [],
     shell:
         "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
         " --members={params.members:q} --machine-type={params.machine_type:q} --results={params.results:q}"
-        " --model={params.model:q} --out={output.scores:q}"
+        " --model={params.model:q} --out={output.scores:q} {params.judged:q}"

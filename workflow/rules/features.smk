@@ -37,7 +37,7 @@ rule features:
         title=lambda w: f"features {w.feature} {w.machine_type} {w.split}",
         folder=lambda w: study.folder,
         feature=lambda w: as_json(config["features"][w.feature]),
-        channel=dataset["channel"],
+        channel=lambda w: as_json(study.channel(w.feature)),
     shell:
         "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
         " --folder={params.folder:q} --clips={input.clips:q} --feature={params.feature:q} --channel={params.channel:q}"

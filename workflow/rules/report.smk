@@ -3,7 +3,7 @@ report: "../report/workflow.rst"
 
 # The trial shown in detail may be any: which one, the tables say when they are there. Ensembles have no model of their own.
 DETAIL = [t.parameters for t in study.models.values() if not t.members]
-DETAIL_MODULES = sorted({f"detectors/{p['detector']}" for p in DETAIL})
+DETAIL_MODULES = sorted({f"detectors/{name}" for t in study.models.values() if not t.members for name in t.detectors})
 DETAIL_MODULES += sorted({f"features/{config['features'][p['feature']]['source']}" for p in DETAIL})
 
 # Masks to draw: those of the first trial that has any, else the defaults.
@@ -93,7 +93,9 @@ rule report:
         results=lambda w, input: str(Path(input.clips).parent),
         sweeps=lambda w: as_json([*study.sweeps]),
         tables=lambda w, input: [
-            p for p in input.tables if Path(p).stem in ("auc", "summary", "selected", "decisions", "comparison")
+            p
+            for p in input.tables
+            if Path(p).stem in ("official", "auc", "summary", "selected", "decisions", "comparison")
         ],
         recordings=lambda w: study.folder,
         generated=GENERATED,

@@ -3,6 +3,11 @@ from humwatch.study.layout import CHECKSUMS
 # Published figures are compared only where the recordings are the published ones.
 REFERENCES = [str(ROOT / "workflow/references.csv")] if study.source.is_published else []
 
+# Of a challenge's data, and of one's own with domains.
+CHALLENGE = study.source.challenge_sets()
+if not CHALLENGE and any(clip.domain for clips in study.recordings.values() for clip in clips):
+    CHALLENGE = (None, {})
+
 
 rule tables:
     """Measure every trial against the test labels: the only place where labels meet scores."""
@@ -13,6 +18,7 @@ rule tables:
         code=code("tables"),
         schema=SCHEMA,
     output:
+        official=["results/{dataset}/tables/official.csv"] if CHALLENGE else [],
         auc=report(
             "results/{dataset}/tables/auc.csv",
             caption="../report/auc.rst",
@@ -62,12 +68,15 @@ rule tables:
             {k: [(s.machine_type, s.machine_id) for s in v] for k, v in study.tested_scopes.items()}
         ),
         bootstrap=[f"--bootstrap-{key}={config['bootstrap'][key]}" for key in ("samples", "seed")],
+        several=lambda w: as_json(study.several),
         rate=config["alarm"]["false_alarm_rate"],
         machine_types=lambda w: as_json(study.scored_types),
+        challenge=[f"--challenge={as_json(CHALLENGE)}"] if CHALLENGE else [],
         references=lambda w, input: [f"--references={path}" for path in input.references],
         results=lambda w, output: str(Path(output.auc).parents[1]),
         out=lambda w, output: str(Path(output.auc).parent),
     shell:
         "python {input.code[0]:q} --log={log:q} --definition={params.definition:q} --scopes={params.scopes:q}"
-        " --schema={input.schema:q} --results={params.results:q} {params.references:q} {params.bootstrap:q}"
-        " --false-alarm-rate={params.rate:q} --machine-types={params.machine_types:q} --out={params.out:q}"
+        " --schema={input.schema:q} --results={params.results:q} {params.references:q} {params.challenge:q} {params.bootstrap:q}"
+        " --false-alarm-rate={params.rate:q} --machine-types={params.machine_types:q}"
+        " --several-ids={params.several:q} --out={params.out:q}"

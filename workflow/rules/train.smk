@@ -1,11 +1,16 @@
 GPU = config["device"] != "cpu" and plan.has_cuda()
-# What a job calls itself: 3 of 14.
-os.environ.update(HUMWATCH_TRAININGS=str(len(set(study.trained))))
+# Which clips are held out, and set apart.
+VALIDATION = [f"--validation-{key}={config['validation'][key]}" for key in ("fraction", "seed")]
+VALIDATION += [f"--calibration-{key}={value}" for key, value in config["calibration"].items() if value is not None]
 
-for detector in {t.parameters["detector"] for t in study.trials if not t.members}:  # ensembles have none
-    # Now, not when a job asks: Snakemake looks into a folder once, and takes what comes later for missing.
-    code("train", f"detectors/{detector}")
-    code("score", f"detectors/{detector}")
+# What a job calls itself: 3 of 14.
+os.environ.update(HUMWATCH_TRAININGS=str(len({model for model in study.trained if "/ensemble-" not in model})))
+
+for trial in study.models.values():
+    if not trial.members:  # ensembles have no code of their own
+        # Now, not when a job asks: Snakemake looks into a folder once, and takes what comes later for missing.
+        code_of("train", trial.name)
+        code_of("score", trial.name)
 
 
 rule train:
@@ -14,7 +19,7 @@ rule train:
         features=lambda w: study.feature_files(w.scope, w.trial, "train"),
         masks=lambda w: study.mask_files(w.scope, w.trial),
         previous=lambda w: study.previous_files(w.scope, w.trial, int(w.epochs)),
-        code=lambda w: code("train", f"detectors/{study.models[w.trial].parameters['detector']}"),
+        code=lambda w: code_of("train", w.trial),
     output:
         *(f"{PATTERN.model()}/{name}" for name in MODEL_FILES),
     log:
@@ -36,8 +41,7 @@ rule train:
     params:
         title=lambda w: f"train {w.scope} {w.trial}",
         trial=lambda w, input: jobs.training_arguments(study, w.scope, w.trial, input.masks, input.previous),
-        validation=[f"--validation-{key}={config['validation'][key]}" for key in ("fraction", "seed")]
-        + [f"--calibration-{key}={value}" for key, value in config["calibration"].items() if value is not None],
+        validation=VALIDATION,
         device=config["device"],
         interim=PATTERN.of_model("interim"),
         out=PATTERN.model(),

@@ -3,7 +3,7 @@ rule pack:
     input:
         clips=f"{R}/clips.parquet",
         # Made of every trial's held-out scores, and so of the models: naming those here as well would slow large plans down.
-        trained=rules.tables.output if study.scored else study.trained,
+        trained=rules.tables.output if study.scored else [*study.trained, *study.judged],
         code=code("pack"),
         schema=SCHEMA,
     output:

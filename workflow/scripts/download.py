@@ -1,25 +1,30 @@
-"""Fetch one file of DCASE 2020: an archive of clips, or the labels of the evaluation set."""
+"""Fetch one file of a DCASE Challenge: an archive of clips, or the labels of the evaluation set."""
 
 from humwatch import cli  # first: from here on Ctrl-C is one line
 
 # isort: split
 import argparse
+import json
 from pathlib import Path
 
 from humwatch.datasets import dcase_fetch, zenodo
-from humwatch.datasets.dcase_tables import DCASE2020
+from humwatch.datasets.dcase_tables import CHALLENGES, Labels
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.name == DCASE2020.labels.name:
-        dcase_fetch.fetch_labels(DCASE2020, args.data_folder, base_url=args.base_url)
+    if args.labels:
+        dcase_fetch.fetch_labels(Labels(**args.labels), args.out, args.base_url)
     else:
-        dcase_fetch.fetch(DCASE2020.archive_named(args.name), args.data_folder, base_url=args.base_url)
+        archive = CHALLENGES[args.year].archive_named(args.out.name)
+        dcase_fetch.fetch(archive, args.out.parents[2], base_url=args.base_url)
 
 
 if __name__ == "__main__":
     parser = cli.parser(__doc__)
-    parser.add_argument("--name", required=True, help="dev_data_slider.zip, ..., or eval_data_list.csv")
-    parser.add_argument("--data-folder", type=Path, required=True, help="folder that studies share")
+    parser.add_argument("--year", type=int, required=True)
+    parser.add_argument("--labels", type=json.loads, help="JSON: what is known of the list of labels to fetch")
     parser.add_argument("--base-url", default=zenodo.BASE_URL, help="Zenodo, or a mirror with its paths")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="<data folder>/dcase<year>/archives/<name> or .../<list>"
+    )
     cli.run(main, parser.parse_args())

@@ -11,12 +11,13 @@ import pandas as pd
 
 from humwatch import parquet
 from humwatch.detectors import models
+from humwatch.detectors.leave_id_out import COLUMNS, combined
 from humwatch.evaluation.calibration import Member, combine, combined_calibration, in_common
 from humwatch.study.layout import Layout
 
 
 def main(args: argparse.Namespace) -> None:
-    layout, members = Layout(str(args.results)), []
+    layout, members, judged = Layout(str(args.results)), [], []
     for member in json.loads(args.members):
         models_of = [(scope, member["trial"], member["epochs"]) for scope in member["scopes"]]
         scores = [Path(layout.scores(*model)) for model in models_of]
@@ -24,11 +25,21 @@ def main(args: argparse.Namespace) -> None:
         calibration = [path.with_name("calibration.parquet") for path in held_out]
         tables = [of_type(paths, args.machine_type) for paths in (scores, held_out, calibration)]
         members.append(Member(*tables, member["score"]))
+        if args.judged:
+            judged.append(
+                (
+                    of_type([path.with_name("leave_id_out.parquet") for path in held_out], args.machine_type),
+                    member["score"],
+                )
+            )
     members = in_common(members)
     scores, held_out = combine(members)
     parquet.write(scores, args.out)
     parquet.write(held_out, args.model / "validation.parquet")
     parquet.write(combined_calibration(members), args.model / "calibration.parquet")
+    if args.judged is not None:
+        table = combined(judged) if judged else pd.DataFrame(columns=COLUMNS)
+        parquet.write(table, args.model / "leave_id_out.parquet")
     description = {
         "detector": "ensemble",
         "members": json.loads(args.members),
@@ -49,5 +60,6 @@ if __name__ == "__main__":
     parser.add_argument("--machine-type", required=True)
     parser.add_argument("--results", type=Path, required=True, help="folder of models and scores")
     parser.add_argument("--model", type=Path, required=True, help="model folder to write")
+    parser.add_argument("--judged", nargs="*", help="what the members make of ids left out: to be combined as well")
     parser.add_argument("--out", type=Path, required=True, help="score file to write")
     cli.run(main, parser.parse_args())

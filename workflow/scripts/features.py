@@ -17,9 +17,9 @@ from humwatch.study.imports import code_checksum
 def main(args: argparse.Namespace) -> None:
     feature = base.make(json.loads(args.feature))
     clips = parquet.read(args.clips)
-    channel = args.channel if args.channel == "mix" else int(args.channel)
     progress = Progress("clips", len(clips))
-    extract(args.folder, clips, feature, channel, args.out, progress, code_checksum(__file__, type(feature).__module__))
+    code = code_checksum(__file__, type(feature).__module__)
+    extract(args.folder, clips, feature, args.channel, args.out, progress, code)
 
 
 if __name__ == "__main__":
@@ -27,6 +27,8 @@ if __name__ == "__main__":
     parser.add_argument("--folder", type=Path, required=True, help="data folder")
     parser.add_argument("--clips", type=Path, required=True, help="clip table")
     parser.add_argument("--feature", required=True, help="JSON: source and its parameters")
-    parser.add_argument("--channel", default="0", help='channel number, or "mix"')
+    parser.add_argument(
+        "--channel", type=json.loads, default=0, help='JSON: channel number, "mix", or a list of numbers'
+    )
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     cli.run(main, parser.parse_args())

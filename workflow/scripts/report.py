@@ -9,6 +9,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from humwatch import __version__
@@ -33,10 +34,10 @@ def main(args: argparse.Namespace) -> None:
         shaped = read_table(results.folder / "tables" / "sweeps" / f"{name}_report.csv")
         svgs = gather.svgs(drawn, names, f"of the sweep {words(name)}")
         studies.append(Study(name, results.sweep(name), shaped, svgs))
-    sweeps = {study.name: study.table for study in studies}
-    chosen = overall_choice(sweeps.values())
+    chosen = overall_choice(study.table for study in studies)
     detail: dict[str, str] = {}
     machines: list[Machine] = []
+    reasons: dict[str, pd.DataFrame] = {}
     for _, row in chosen.iterrows():
         place = slug(row["machine_type"])
         names = {
@@ -46,8 +47,10 @@ def main(args: argparse.Namespace) -> None:
             "Embeddings": f"trial/embedding_{place}",
             "Mel spectrograms": f"clips/spectrograms_{place}",
         }
+        if len(candidates := results.reasons(row)):
+            reasons[row["machine_type"]] = candidates
         detail |= gather.svgs(drawn, names, f"of {row['machine_type']} clips")
-        machines += gather.machines(results, row, sweeps[row["sweep"]], args.recordings, args.clips_per_group)
+        machines += gather.machines(results, row, args.recordings, args.clips_per_group)
     page = render(
         Report(
             title=args.results.name,
@@ -62,6 +65,7 @@ def main(args: argparse.Namespace) -> None:
             config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
             versions={"humwatch": __version__, "Python": platform.python_version()} | {p: version(p) for p in PACKAGES},
             limit_mb=args.limit_mb,
+            reasons=reasons,
         )
     )
     with replacing(args.out) as temporary:

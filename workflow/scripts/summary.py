@@ -20,6 +20,8 @@ def main(args: argparse.Namespace) -> None:
         print(f"\nModels: {args.results / 'models'}")
         return
     fixed = ["machine_type", "auc_mean", "auc_std", "pauc_mean", "pauc_std", "seeds"]
+    figures = [name for name in ("auc_source", "auc_target", "official") if name in rows[0]]
+    fixed += figures
     # What differs within one detector; parameters that only some detectors have would fill the screen.
     by_detector: dict[str, list[dict[str, str]]] = {}
     for row in rows:
@@ -29,9 +31,16 @@ def main(args: argparse.Namespace) -> None:
         k for k in rows[0] if k not in fixed and any(len({r[k] for r in same}) > 1 for same in by_detector.values())
     ]
     print(f"\nMean AUC and pAUC over machine ids (test labels), best first; {len(rows)} configurations")
-    columns = ["machine_type", "AUC", "pAUC", "seeds", *varied]
+    columns = ["machine_type", "AUC", "pAUC", *figures, "seeds", *varied]
     lines = [
-        [row["machine_type"], spread(row, "auc"), spread(row, "pauc"), row["seeds"], *(row[k] for k in varied)]
+        [
+            row["machine_type"],
+            spread(row, "auc"),
+            spread(row, "pauc"),
+            *(row[k] and f"{float(row[k]):.3f}" for k in figures),
+            row["seeds"],
+            *(row[k] for k in varied),
+        ]
         for row in rows
     ]
     shown = lines[:LINES]

@@ -5,7 +5,6 @@ from humwatch import cli  # first: from here on Ctrl-C is one line
 # isort: split
 import argparse
 import dataclasses
-import functools
 import hashlib
 import json
 import math
@@ -28,12 +27,12 @@ from humwatch.errors import InputError
 from humwatch.evaluation.calibration_clips import HELD_OUT, OWN, cross_conformal, described
 from humwatch.evaluation.scoring import score_table
 from humwatch.features import store
-from humwatch.features.held_out import every_other, split_validation
 from humwatch.features.store import Features
 from humwatch.files import sha256
-from humwatch.locking import alone, claim_gpu
+from humwatch.locking import alone
 from humwatch.progress import Progress
 from humwatch.study.imports import code_checksum
+from humwatch.study.training import add_arguments, context_of, new_detector, read_parts
 
 
 def main(args: argparse.Namespace) -> None:
@@ -43,12 +42,12 @@ def main(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace, waited: bool) -> None:
     """waited: whether another process has worked on the same model until now: what it finished is not trained again."""
-    detector = base.make(args.detector, json.loads(args.hyperparameters))
-    if args.device != "cpu" and detector.on_device:
-        claim_gpu()
-    device = device_of(args.device) if detector.on_device else "cpu"
-    train, validation, apart = read_parts(args, detector)
-    made_from = json.loads(json.dumps(made_of(args, detector, [train.clips, validation.clips, apart.clips], device)))
+    detector = new_detector(args)
+    context = context_of(args, detector)
+    train, validation, apart = read_parts(args, detector, args.machine_id)
+    made_from = json.loads(
+        json.dumps(made_of(args, detector, [train.clips, validation.clips, apart.clips], context.device))
+    )
     if waited and is_whole(args.out, made_from | {"epoch": args.epochs}):
         cli.log.info("the other process has trained it")
         return
@@ -86,9 +85,7 @@ def train(args: argparse.Namespace, waited: bool) -> None:
                 cli.log.warning("stopped after epoch %d: the next run goes on from there", epoch)
                 sys.exit(143)
 
-    masks = pd.concat([parquet.read(path) for path in args.masks]) if args.masks else None
-    clean = args.mask_target == "clean"
-    context = base.FitContext(args.seed, args.epochs, device, report=report, masks=masks, clean_targets=clean)
+    context = dataclasses.replace(context, report=report)
     if not 0 < detector.epoch == args.epochs:  # else an interrupted one that ended after its last epoch
         detector.fit(train, validation, context)
     if detector.diverged:
@@ -107,24 +104,6 @@ def train(args: argparse.Namespace, waited: bool) -> None:
     detector.save(args.out, rows, **made_from)
     if args.interim:
         shutil.rmtree(args.interim, ignore_errors=True)
-
-
-def read_parts(args: argparse.Namespace, detector: base.BaseDetector) -> tuple[Features, Features, Features]:
-    """The clips to train on, those held out of training, and those that serve calibration alone.
-
-    The last are the share that was asked for, else, where cross-conformal scores would take too long, half of those held out.
-    """
-    split = functools.partial(split_validation, seed=args.validation_seed)
-    held_out = functools.partial(split, fraction=args.validation_fraction + args.calibration_fraction)
-    train, rest = store.read_split(args.features, held_out, args.machine_id)
-    if args.calibration_fraction:
-        clips = pd.concat([train.clips, rest.clips], ignore_index=True)
-        first = split(clips, args.validation_fraction)[len(train) :]  # of those that are drawn
-    else:
-        first = (
-            np.ones(len(rest), bool) if detector.is_cross_conformal else ~every_other(rest.clips, args.validation_seed)
-        )
-    return train, rest if first.all() else rest.select(first), rest.select(~first)
 
 
 def calibration_scores(
@@ -149,12 +128,18 @@ def calibration_scores(
 
 
 def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[pd.DataFrame], device: str) -> dict:
-    """All that shapes a training but its end, in one description: an interrupted training goes on only where it is the same, and
-    model.json states it.
+    """All that shapes a training but its end.
 
-    clips: of training, of those held out, and of those of calibration, in their order.
+    An interrupted training goes on only where it is the same, and model.json states it.
+
+    Parameters
+    ----------
+    clips
+        Of training, of those held out, and of those of calibration, in their order.
     """
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
+    own = [detector.name, *getattr(detector.hyperparameters, "candidates", ())]
+    code = [base.detector_class(name).__module__ for name in own]
     described = [table[["clip", "machine_type", "machine_id"]].to_csv(index=False) for table in clips]
     return {
         "hyperparameters": dataclasses.asdict(detector.hyperparameters),
@@ -167,7 +152,7 @@ def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[p
         "masks": {"sha256": [sha256(path) for path in args.masks], "target": args.mask_target} if args.masks else None,
         "continued_from": models.description(args.continue_from)["sha256"] if args.continue_from else None,
         "device": {"kind": device, "precision": detector.precision(device), "threads": threads},
-        "code_sha256": code_checksum(__file__, type(detector).__module__),
+        "code_sha256": code_checksum(__file__, *code),
         "versions": {"humwatch": __version__, **{name: version(name) for name in ("torch", "numpy")}},
     }
 
@@ -191,15 +176,6 @@ def is_whole(folder: Path, made_from: dict) -> bool:
     return made
 
 
-def device_of(name: str) -> str:
-    """The device that `auto` means here; InputError where there is no GPU that was asked for."""
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device is cuda and this machine has no GPU that torch can use: set device to auto or cpu")
-    return {"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(name, name)
-
-
 def held_out_scores(detector: base.BaseDetector, validation: Features) -> pd.DataFrame:
     """Scores of the held-out normal clips, and of copies of them that are normal no more (`pseudo`)."""
     if not len(validation):
@@ -211,7 +187,8 @@ def held_out_scores(detector: base.BaseDetector, validation: Features) -> pd.Dat
 def position(out: Path) -> str:
     """Which training of how many this is; the workflow tells the number in the environment, the finished ones are counted."""
     total = os.environ.get("HUMWATCH_TRAININGS")
-    finished = sum(1 for _ in out.parents[2].glob("*/*/epochs-*/model.json")) if total else 0
+    found = out.parents[2].glob("*/*/epochs-*/model.json") if total else ()
+    finished = sum(not model.parts[-3].startswith("ensemble-") for model in found)
     return f"{finished + 1} of {total}" if total else f"{out.name}"
 
 
@@ -247,22 +224,8 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     parser = cli.parser(__doc__)
-    parser.add_argument("--detector", required=True, help="a file of src/humwatch/detectors, by name")
-    parser.add_argument("--hyperparameters", default="{}", help="JSON: the detector's own parameters")
-    parser.add_argument("--features", type=Path, nargs="+", required=True, help="feature files of the training clips")
-    parser.add_argument("--masks", type=Path, nargs="*", default=[], help="mask tables of the training clips")
-    parser.add_argument(
-        "--mask-target", choices=["masked", "clean"], default="masked", help="what masked windows become"
-    )
-    parser.add_argument("--machine-id", help="train on this machine's clips only")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=0, help="train until this epoch")
+    add_arguments(parser)
     parser.add_argument("--continue-from", type=Path, help="model folder of an earlier milestone")
-    parser.add_argument("--validation-fraction", type=float, default=0.1, help="share of each id's clips held out")
-    parser.add_argument("--validation-seed", type=int, default=0)
-    parser.add_argument("--calibration-fraction", type=float, default=0.0, help="share that serves calibration alone")
-    parser.add_argument("--calibration-group", help="regular expression of what names a recording session")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--interim", type=Path, help="folder that keeps the last state of a training that is killed")
     every = float(os.environ.get("HUMWATCH_SAVE_EVERY", "10"))
     parser.add_argument("--save-every", type=float, default=every, help="seconds between such states")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:
-    """The files of a study."""
+    """Add the option for a study's configuration."""
     parser.add_argument(
         "--configfile",
         type=Path,
@@ -16,7 +16,7 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
 
 
 def add_alarm_options(parser: argparse.ArgumentParser, silent_after: float, backlog: int, what: str) -> None:
-    """silent_after, backlog: defaults. what: what arrives."""
+    """Add the options that `watch` and `listen` share; `silent_after` and `backlog` are defaults, `what` is what arrives."""
     parser.add_argument("--machine", metavar="TYPE/ID", help="which machine it is")
     parser.add_argument("--resample", action="store_true", help="take sound of any sample rate")
     parser.add_argument(

@@ -3,7 +3,7 @@
 Nothing is fetched, nothing is changed. Examples:
 
     humwatch data                                          the demo (config/config.yaml)
-    humwatch data --configfile config/dcase2020.yaml       archives and clips of DCASE 2020
+    humwatch data --configfile config/dcase2023.yaml       archives and clips of DCASE 2023
     humwatch data --configfile own.yaml --checksums        reads every file again
 
 The exit code is 1 where the configuration or a name is refused or a recording cannot be read, else 0, also where recordings

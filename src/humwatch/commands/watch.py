@@ -8,7 +8,7 @@ A recording is scored when it is whole, and once, also when this is stopped and 
 folder, unless --history names another file) holds a row for each. With --alarm-after 3/5 a recording raises an alarm if it has
 an alarming window and 3 of the last 5 windows of its machine are such. A microphone that is silent, constant or clipped, or no
 recording for long (--silent-after), is an alarm of its own kind; so is a normal sound that has moved, which asks for `humwatch
-calibrate`. Alarms that stand when this is started are reported again. Ctrl-C stops it.
+calibrate`. Alarms that stand when this is started are raised again. Ctrl-C stops it.
 """
 
 import argparse

@@ -9,7 +9,7 @@ class ClipName(NamedTuple):
     """What a clip's path says of it.
 
     clip: path under the data folder. label: 0 normal, 1 anomaly, None unknown. domain ("source", "target") and attributes
-    (of the machine and its surroundings): DCASE 2021 to 2025 state them, others leave them None.
+    (of the machine and its surroundings): DCASE 2021 to 2026 state them, others leave them None.
     """
 
     clip: str

@@ -2,7 +2,7 @@
 
 Columns: clip (path under the data folder), machine_type, machine_id, split (train, test), label (0 normal, 1 anomaly,
 missing), sample_rate (Hz), channels, seconds, sha256, quality (what a person should know of the recording, in short, joined
-by "; "; missing where all is well), and domain and attributes (DCASE 2021 to 2025, else missing).
+by "; "; missing where all is well), and domain and attributes (DCASE 2021 to 2026, else missing).
 """
 
 import hashlib
@@ -67,13 +67,23 @@ def frame_of(rows: list[dict]) -> pd.DataFrame:
     return frame.astype({name: numbers.get(name, "string") for name in COLUMNS})
 
 
-def read_samples(path: Path, channel: int | str = 0) -> tuple[np.ndarray, int]:
-    """Samples of one channel, (samples,) float32 at full scale 1, and the sample rate in Hz.
+def read_samples(path: Path, channel: int | str | list[int] = 0) -> tuple[np.ndarray, int]:
+    """Samples of one channel, (samples,) float32 at full scale 1, or of several, (samples, channels); the sample rate in Hz.
 
-    channel: its number, or "mix" for the mean of all. Raises InputError when the file cannot be read as audio.
+    channel: its number, or "mix" for the mean of all; a list for several. Raises InputError when the file cannot be read as
+    audio.
     """
     recording = audio.decode(path, audio.load(path))
-    return _one_channel(path, recording.samples, channel), recording.sample_rate
+    if isinstance(channel, list):
+        heard = np.stack([_one_channel(path, recording.samples, one) for one in channel], axis=1)
+    else:
+        heard = _one_channel(path, recording.samples, channel)
+    return heard, recording.sample_rate
+
+
+def near(samples: np.ndarray) -> np.ndarray:
+    """Of samples as from `read_samples`, those of the first channel, near the machine: (samples,)."""
+    return samples if samples.ndim == 1 else np.ascontiguousarray(samples[:, 0])
 
 
 def _check(folder: Path, name: ClipName) -> tuple[dict, list[Remark]] | str:

@@ -2,6 +2,8 @@
 
 fetch    <data_folder>/dcase2020/archives/dev_data_slider.zip        from Zenodo, or from a mirror with its paths
 unpack   <data_folder>/dcase2020/dev/slider/{train,test}/*.wav       and the manifest (`dcase`)
+
+What is no clip stays in the archives: supplemental recordings of the machine or the noise alone (2025), tables of attributes.
 """
 
 import logging
@@ -14,25 +16,31 @@ from pathlib import Path
 from typing import Any
 
 from humwatch.datasets import zenodo
-from humwatch.datasets.dcase_tables import Archive, Challenge
+from humwatch.datasets.dcase_tables import DCASE2020, Archive, Labels
 from humwatch.errors import InputError
 
 log = logging.getLogger("humwatch")
 
 # 16 bit sound at 16 kHz zips to some 0.77 of its size (fan, pump, slider: published counts against sizes of the archives).
 UNPACKED = 1.5
+ID_CLIP = r"(?:train|test)/(?:normal_|anomaly_)?id_\d\d_\d+\.wav"  # 2020
+SECTION_CLIP = r"(?:train|test|source_test|target_test)/section_\d\d_[^/\\]+\.wav"  # 2021 on
+GROUP = re.compile(r"[a-z_]+/(?:section_|(?:normal_|anomaly_)?id_)\d\d")
 
 
 def fetch(archive: Archive, data_folder: Path, **settings: Any) -> Path:
-    """`zenodo.fetch`, with its keywords, of an archive; the size comes from the record's metadata."""
-    path, checksums = archive.path(data_folder), archive.root(data_folder) / "checksums.json"
-    return zenodo.fetch(archive.record, path, checksums, archive.md5, unpacked=UNPACKED, **settings)
+    """`zenodo.fetch`, with its keywords, of an archive; size, and MD5 unless published, are those of the record's list."""
+    path, checksums = archive.path(data_folder), _checksums(archive.root(data_folder))
+    pattern = None if archive.md5 else _pattern(archive)
+    return zenodo.fetch(archive.record, path, checksums, archive.md5, pattern=pattern, unpacked=UNPACKED, **settings)
 
 
-def fetch_labels(challenge: Challenge, data_folder: Path, **settings: Any) -> Path:
-    """`zenodo.fetch`, with its keywords, of the labels of the evaluation set."""
-    path, labels = challenge.labels_path(data_folder), challenge.labels
-    return zenodo.fetch(labels.record, path, path.with_name("checksums.json"), labels.md5, labels.size, **settings)
+def fetch_labels(labels: Labels, path: Path, base_url: str, **settings: Any) -> Path:
+    """Fetch the labels of the evaluation set, from their record or address. settings: `retries` and `backoff`."""
+    checksums = _checksums(path.parent)
+    if labels.url:
+        return zenodo.fetch_list(labels.url, path, checksums, labels.sha256 or None, **settings)
+    return zenodo.fetch(labels.record, path, checksums, labels.md5, labels.size, base_url=base_url, **settings)
 
 
 def unpack(archive_path: Path, archive: Archive, data_folder: Path) -> Path:
@@ -48,7 +56,10 @@ def unpack(archive_path: Path, archive: Archive, data_folder: Path) -> Path:
     def select(listed: Iterable[zipfile.ZipInfo]) -> zenodo.Members:
         return _clips(listed, archive_path, archive)
 
-    md5, members = zenodo.unpack(archive_path, folder, manifest, select, archive.md5)
+    seen_first = zenodo.first_md5(
+        archive.record, archive.name, _pattern(archive), _checksums(archive.root(data_folder))
+    )
+    md5, members = zenodo.unpack(archive_path, folder, manifest, select, archive.md5 or seen_first)
     not_checked = sorted({group for group in map(_group, members) if archive.clips.get(group) is None})
     if not_checked:
         log.warning(
@@ -75,15 +86,26 @@ def unpack(archive_path: Path, archive: Archive, data_folder: Path) -> Path:
     return manifest
 
 
+def _checksums(folder: Path) -> Path:
+    return folder / "checksums.json"
+
+
+def _pattern(archive: Archive) -> str:
+    """What the names of a record's archives of the same machine type and part are like."""
+    others = {"additional": "(?!.*_test[._])", "eval": "(?!.*_train[._])"}.get(archive.part, "")
+    return rf"{others}(?:.*_)?{archive.machine_type}(?:_.*)?\.zip"
+
+
 def _clips(listed: Iterable[zipfile.ZipInfo], archive_path: Path, archive: Archive) -> zenodo.Members:
-    """The WAV files of an archive, by `<split>/<name>`: only names that DCASE uses, and as many as are known."""
+    """The clips of an archive, by `<split>/<name>`: only names that DCASE uses, and as many as are known."""
     members: zenodo.Members = {}
+    name = ID_CLIP if archive.challenge == DCASE2020.name else SECTION_CLIP
     for member in listed:
-        if not member.filename.endswith(".wav") or member.filename.startswith("__MACOSX/"):
+        if not member.filename.endswith(".wav") or member.filename.startswith(
+            ("__MACOSX/", f"{archive.machine_type}/supplemental/")
+        ):
             continue
-        match = re.fullmatch(
-            rf"{archive.machine_type}/((?:train|test)/(?:normal_|anomaly_)?id_\d\d_\d+\.wav)", member.filename, re.ASCII
-        )
+        match = re.fullmatch(rf"{archive.machine_type}/({name})", member.filename, re.ASCII)
         if match is None or stat.S_ISLNK(member.external_attr >> 16) or match[1] in members:
             raise InputError(
                 f"{archive_path}: {member.filename!r} is a link, is there twice or is not named "
@@ -106,5 +128,5 @@ def _clips(listed: Iterable[zipfile.ZipInfo], archive_path: Path, archive: Archi
 
 
 def _group(name: str) -> str:
-    """The part of a clip's name that says its split, label and id."""
-    return name.rsplit("_", 1)[0]
+    """The part of a clip's name that says its split, label and id, or its split and section."""
+    return GROUP.match(name)[0]  # type: ignore[index]  # all names are like it

@@ -44,10 +44,27 @@ class Source(Seeded, MadeSource):
         ],
     )
 
+    noise: dict[str, float | bool] | None = parameter(
+        None,
+        "Another noise of the generated factory: snr_db, of the machine against it (default -8), and far_microphone, whether a "
+        "second channel hears it far from the machine (default false).",
+        anyOf=[
+            {"type": "null"},
+            {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    "snr_db": {"type": "number", "minimum": -60, "maximum": 60},
+                    "far_microphone": {"type": "boolean"},
+                },
+            },
+        ],
+    )
+
     summary = "generated slide rails."
     place = 1
     is_generated = True
-    not_needed = MadeSource.not_needed | {"size", "seed"}
+    not_needed = MadeSource.not_needed | {"size", "seed", "noise"}
 
     def folder(self) -> str:
         return f"results/{self.name}/recordings"

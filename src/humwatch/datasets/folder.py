@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from humwatch.datasets import sections
 from humwatch.datasets.clip_name import SPLITS, ClipName
 from humwatch.datasets.directory import NAME
 from humwatch.datasets.formats import AUDIO_SUFFIXES
@@ -57,12 +58,6 @@ LAYOUT = (
     "does not fit <machine>/normal/, <machine>/test/normal/, <machine>/test/anomaly/ or <machine>/test/, nor the names of "
     "DCASE 2021 to 2026 (section_00_source_train_normal_0000.wav): move or remove it"
 )
-SECTION = re.compile(
-    r"section_(?P<id>[^_]+)(?:_(?P<domain>source|target))?(?:_(?P<split>train|test))?(?:_(?P<label>normal|anomaly|abnormal))?"
-    r"_\d+(?:_(?P<attributes>.*))?",
-    re.IGNORECASE,
-)
-SECTION_FOLDER = re.compile(r"(?:(?P<domain>source|target)_)?(?P<split>train|test)|(?P<label>normal|anomaly|abnormal)")
 MISPLACED = {
     *SPLITS,
     "normal",
@@ -85,8 +80,8 @@ def parse(clip: str) -> ClipName:
     name = stem(clip)
     if machine.casefold() in MISPLACED:
         raise LayoutError(clip, LAYOUT)
-    if name.casefold().startswith("section_"):
-        return _parse_section(clip, machine, folders, name)
+    if sections.is_section(clip):
+        return sections.parse(clip)
     if folders not in FOLDERS:
         raise LayoutError(clip, LAYOUT)
     split, label = FOLDERS[folders]
@@ -113,7 +108,7 @@ class Source(RecordingsSource):
     )
 
     summary = (
-        "one's own recordings in <machine>/normal and <machine>/test/{normal,anomaly}, the names of DCASE 2021 to 2025, or a "
+        "one's own recordings in <machine>/normal and <machine>/test/{normal,anomaly}, the names of DCASE 2021 to 2026, or a "
         "CSV list."
     )
     place = 3
@@ -135,35 +130,6 @@ class Source(RecordingsSource):
         clips = read_folder("folder", folder, [file for file in files if "/supplemental/" not in file], parse)
         _warn_of_ids(clips)
         return clips
-
-
-def _parse_section(clip: str, machine: str, folders: str, name: str) -> ClipName:
-    match = SECTION.fullmatch(name)
-    # A label after the index would be taken for an attribute, and the clip for unlabelled.
-    if not match or (not match["label"] and label_word(match["attributes"] or "")):
-        raise LayoutError(
-            clip,
-            "begins with section_ but does not fit section_<id>[_<source|target>][_<train|test>][_<normal|anomaly>]_<index>"
-            "[_<attributes>].wav, the names of DCASE 2021 to 2026: rename it",
-        )
-    said = {key: _label(match[key]) for key in ("domain", "split", "label")}
-    for part in folders.split("/"):
-        if in_folder := SECTION_FOLDER.fullmatch(part):
-            for key, value in in_folder.groupdict().items():
-                if value and said[key] not in (None, value):
-                    raise ClipError(
-                        clip, f"says {said[key]} in its name and {value} in its folder: move it to another or rename it"
-                    )
-                said[key] = said[key] or value
-    in_folders = (s for s in SPLITS if any(s in part.split("_") for part in folders.split("/")))
-    split = said["split"] or ("train" if folders == "normal" else next(in_folders, "test"))
-    label = LABELS[said["label"]] if said["label"] else (0 if split == "train" else None)
-    parsed = ClipName(clip, machine, match["id"], split, label, said["domain"], match["attributes"] or None)
-    return checked(agreeing(parsed, "its label", "correct the label"))
-
-
-def _label(text: str | None) -> str | None:
-    return text.casefold().replace("abnormal", "anomaly") if text else None
 
 
 def _warn_of_ids(clips: Iterable[ClipName]) -> None:

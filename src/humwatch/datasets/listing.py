@@ -50,7 +50,7 @@ def link(path: str | Path) -> str:
 
 
 def _read(path: Path) -> dict[str, Seen]:
-    """clip -> what was seen of it; nothing of a list that is missing or damaged, which is then made anew."""
+    """Clip -> what was seen of it; nothing of a list that is missing or damaged, which is then made anew."""
     try:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         return {row[0]: (row[-2], row[-1]) for row in rows if isinstance(row[-1], int)}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy
+import scipy.signal
 import soundfile as sf
 
 from humwatch.datasets.clip_name import SPLITS
@@ -25,6 +26,7 @@ from humwatch.files import replacing
 LABELS = ("normal", "anomaly")
 FAULTS = ("rail damage", "loose belt", "no grease")
 SNR_DB = -8.0  # the factory rumbles: above 1 kHz, where a carriage is heard sliding, machine and factory are level
+LEAK_DB, INCOHERENT_DB = -20.0, -15.0  # of a far microphone
 LEVEL_DB = -39.8  # dBFS, rms of machine and factory together, as in the recordings of DCASE 2020
 
 
@@ -77,11 +79,13 @@ def write(
     *,
     seed: int = 0,
     snr_db: float = SNR_DB,
+    far_microphone: bool = False,
     machine_ids: Sequence[str] = MACHINE_IDS,
     progress: Callable[[int], None] | None = None,
 ) -> list[str]:
     """Write a split's clips under folder, 16 kHz mono PCM16 WAV of 10 s, and remove its other demo clips; returns names.
 
+    far_microphone: write two channels, the second one as from `far_from_machine`.
     A clip appears whole or not at all. progress is called with the number of clips written, after each.
     Raises InputError, before anything is written, if the split's folder holds a recording that is not the demo's.
     """
@@ -95,9 +99,11 @@ def write(
     for path in present - {Path(folder) / name for name, *_ in wanted}:
         path.unlink()
     for done, (name, machine_id, label, index) in enumerate(wanted, 1):
-        samples = generate_clip(machine_id, split, label, index, seed=seed, snr_db=snr_db)
+        samples = generate_clip(
+            machine_id, split, label, index, seed=seed, snr_db=snr_db, far_microphone=far_microphone
+        )
         recording = io.BytesIO()  # Python writes the file, whose errors name it and the cause (a full disk)
-        with sf.SoundFile(recording, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file:
+        with sf.SoundFile(recording, "w", SAMPLE_RATE, 1 + far_microphone, "PCM_16", format="WAV") as file:
             file.comment = COMMENT
             file.write(samples)
         with replacing(Path(folder) / name) as temporary:
@@ -116,10 +122,35 @@ def generate_clip(
     seed: int = 0,
     snr_db: float = SNR_DB,
     seconds: float = SECONDS,
+    far_microphone: bool = False,
 ) -> np.ndarray:
-    """One clip, (samples,) float64 in [-1, 1]: the sum of the sounds of `generate_parts`."""
+    """One clip, (samples,) float64 in [-1, 1]: the sum of the sounds of `generate_parts`.
+
+    far_microphone: (samples, 2), the second channel as from `far_from_machine`.
+    """
     parts = generate_parts(machine_id, split, label, index, seed=seed, snr_db=snr_db, seconds=seconds)
-    return np.clip(parts["machine"] + parts["fault"] + parts["factory"], -1, 1)
+    clip = parts["machine"] + parts["fault"] + parts["factory"]
+    if far_microphone:
+        drawn = [seed, int(machine_id), SPLITS.index(split), LABELS.index(label), index, 1]
+        clip = np.stack([clip, far_from_machine(parts, np.random.default_rng(drawn))], axis=1)
+    return np.clip(clip, -1, 1)
+
+
+def far_from_machine(parts: dict, rng: np.random.Generator) -> np.ndarray:
+    """What a second microphone hears of a clip's parts, some metres from the machine: (samples,) float64.
+
+    The factory, by another way, as direct sound and three reflections within 12 ms; the machine and its fault, `LEAK_DB` weaker
+    and later; and noise of the same kind that the near microphone does not hear, `INCOHERENT_DB` below the factory.
+    """
+    factory, machine = parts["factory"], parts["machine"] + parts["fault"]
+    way = np.zeros(192)
+    way[rng.integers(0, 32)] = 1
+    way[rng.integers(32, 192, 3)] += rng.normal(0, 0.3, 3)
+    heard = scipy.signal.fftconvolve(factory, way)[: len(factory)]
+    own = _factory(rng, len(factory))
+    own *= np.sqrt(np.mean(np.square(factory)) / np.mean(np.square(own)))
+    leak = 10 ** (LEAK_DB / 20) * np.roll(machine, 96)
+    return heard + 10 ** (INCOHERENT_DB / 20) * own + leak
 
 
 def generate_parts(

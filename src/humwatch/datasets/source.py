@@ -24,16 +24,22 @@ from humwatch.parameters import REQUIRED, parameter, schema_of
 
 SAMPLE_RATE, SECONDS = 16000, 10  # Hz and s of the clips that rules make, and of those of which nothing is known yet
 
+CHANNEL = {"type": "integer", "minimum": 0, "maximum": 1000}
+
 Machines = dict[tuple[str, str], list[str]]  # (machine type, split) -> machine ids, sorted
 Recordings = dict[tuple[str, str], list[ClipName]]  # the same -> clips
 Known = Mapping[tuple[str, str], set[str]]  # the same -> machine ids, also of those that are not wanted
 
 
 class Fetched(NamedTuple):
-    """A file that a source fetches. md5: as published; unpacked: how many of its clips are there, None where it has none."""
+    """A file that a source fetches.
+
+    checksum: MD5 or SHA-256, as published or when it was seen first; unpacked: how many of its clips are there, None where it
+    has none.
+    """
 
     path: Path
-    md5: str | None
+    checksum: str | None
     unpacked: int | None = None
 
 
@@ -69,10 +75,21 @@ class BaseSource(ABC):
         uniqueItems=True,
         items={"type": "string", "minLength": 1},
     )
-    channel: int | str = parameter(
+    channel: int | str | list[int] | dict[str, int] = parameter(
         0,
-        'Channel to listen to, counted from 0, or "mix" for the mean of all channels.',
-        anyOf=[{"type": "integer", "minimum": 0, "maximum": 1000}, {"const": "mix"}],
+        'Channel to listen to, counted from 0, or "mix" for the mean of all channels. Several microphones: {near: 0, far: 1}, or '
+        "a list, the one near the machine first; features that hear no others hear that one.",
+        anyOf=[
+            CHANNEL,
+            {"const": "mix"},
+            {"type": "array", "items": CHANNEL, "minItems": 2, "uniqueItems": True, "maxItems": 64},
+            {
+                "type": "object",
+                "required": ["near", "far"],
+                "additionalProperties": False,
+                "properties": {"near": CHANNEL, "far": CHANNEL},
+            },
+        ],
     )
 
     summary: ClassVar[str]
@@ -81,12 +98,22 @@ class BaseSource(ABC):
     has_recordings: ClassVar[bool] = True
     is_made: ClassVar[bool] = False
     is_generated: ClassVar[bool] = False
-    is_published: ClassVar[bool] = False
     parse: ClassVar[Callable[..., ClipName] | None] = None
     not_needed: ClassVar[set[str]] = {"name", "machine_types", "channel"}
 
     @property
+    def channels(self) -> list[int | str]:
+        """The channels to listen to, the one near the machine first."""
+        if isinstance(self.channel, dict):
+            return [self.channel["near"], self.channel["far"]]
+        return [*self.channel] if isinstance(self.channel, list) else [self.channel]
+
+    @property
     def from_table(self) -> bool:
+        return False
+
+    @property
+    def is_published(self) -> bool:
         return False
 
     @property
@@ -167,6 +194,10 @@ class BaseSource(ABC):
     def published_checksums(self) -> dict[str, str]:
         """CRC-32 of the clips that are there, as they were published."""
         return {}
+
+    def challenge_sets(self) -> tuple[int, dict[str, list[tuple[str, str]]]] | None:
+        """Of a challenge's data: its year, and the machines (type, id) of each set that it measures by itself; else None."""
+        return None
 
     def _wants(self, machine_type: str, machine_id: str) -> bool:
         return (not self.machine_types or machine_type in self.machine_types) and (
@@ -319,7 +350,10 @@ def schemas() -> dict[str, dict[str, Any]]:
             if found.setdefault(key, schema) != schema:
                 raise InputError(f"{one.__module__}: {key} is not that of {users[key][0]}: make them one, or rename it")
             users.setdefault(key, []).append(name)
-    summaries = " ".join(f"{name}: {one.summary}" for name, one in classes.items())
+    called: dict[type[BaseSource], list[str]] = {}
+    for name, one in classes.items():
+        called.setdefault(one, []).append(name)
+    summaries = " ".join(f"{', '.join(names)}: {one.summary}" for one, names in called.items())
     found["source"] = {"description": summaries, "enum": [*classes]}
     return {
         key: schema | ({} if len(users[key]) == len(classes) else {"sources": users[key]})

@@ -2,23 +2,25 @@
 
 import hashlib
 import json
+import re
 import shutil
-import sys
 import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from humwatch import __version__
 from humwatch.errors import InputError
 from humwatch.files import replacing
+from humwatch.locking import alone
+from humwatch.progress import Progress
 
 BASE_URL = "https://zenodo.org"
 Members = dict[str, zipfile.ZipInfo]  # of a zip file, by their paths below the folder that they are unpacked into
@@ -31,6 +33,7 @@ def fetch(
     md5: str | None = None,
     size: int | None = None,
     *,
+    pattern: str | None = None,
     unpacked: float = 0,
     base_url: str = BASE_URL,
     retries: int = 5,
@@ -38,30 +41,49 @@ def fetch(
 ) -> Path:
     """Download a record's file of the name of `path`, unless it is there; an interrupted download goes on where it stopped.
 
-    md5, size in bytes: what is None comes from the record's metadata, which are kept in the JSON file `checksums`.
-    unpacked: size of what is in it over its own, for which there must be room, too; 0: nobody looks.
-    retries: how often in a row a request may fail and be repeated; backoff: s to wait before that, doubled each time.
-    Raises InputError: server, checksum or disk.
+    Parameters
+    ----------
+    checksums
+        The JSON file with what was seen first of each record's list of files: it holds from then on.
+    md5, size
+        Of the file, in bytes; what is None comes from the record's list of files.
+    pattern
+        What the whole of the file's name is like, where the record has none of the name of `path`: the last such file is taken.
+    unpacked
+        Size of what is in it over its own, for which there must be room, too; 0: nobody looks.
+    retries, backoff
+        How often in a row a request may fail and be repeated; seconds to wait before that, doubled each time.
+
+    Raises
+    ------
+    InputError
+        Server, checksum or disk; a file that is not the one that was seen first.
     """
     if md5 and path.exists() and md5_of(path) == md5:
         return path
+    name, seen_before = path.name, not md5 and first_md5(record, path.name, pattern, checksums)
     if md5 is None or size is None:
-        md5, size = _metadata(record, path.name, md5, checksums, base_url, retries, backoff)
+        name, md5, size = _metadata(record, name, pattern, md5, checksums, base_url, retries, backoff)
         if path.exists() and md5_of(path) == md5:
             return path
     part = path.with_name(path.name + ".part")
     if unpacked and not path.exists():
-        check_disk(path.parent, size - _bytes(part) + unpacked * size, f"to fetch and unpack {path.name}")
-    url = f"{base_url.rstrip('/')}/records/{record}/files/{path.name}?download=1"
+        check_disk(path.parent, size - _bytes(part) + unpacked * size, f"to fetch and unpack {name}")
+    url = f"{base_url.rstrip('/')}/records/{record}/files/{name}?download=1"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _session(retries, backoff) as session:
-            _download(session, url, part, size, retries, backoff)
-        if md5_of(part) != md5:
-            part.unlink()
-            raise InputError(
-                f"{url}: what was fetched has not the MD5 {md5} and was deleted, so run again, or check dataset.base_url."
-            )
+            try:
+                _download(session, url, part, size, retries, backoff)
+                if md5_of(part) != md5:
+                    part.unlink()
+                    raise InputError(
+                        f"{url}: what was fetched has not the MD5 {md5} and was deleted, so run again, or check dataset.base_url."
+                    )
+            except InputError:
+                if seen_before:
+                    _refuse_changed(session, base_url, record, name, md5, checksums)
+                raise
         part.replace(path)
     except requests.RequestException as error:
         kept = f"{_bytes(part)} of {size} bytes are kept"
@@ -71,6 +93,42 @@ def fetch(
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error}).") from error
     return path
+
+
+def fetch_list(
+    url: str, path: Path, checksums: Path, sha256: str | None = None, *, retries: int = 5, backoff: float = 1.0
+) -> Path:
+    """Download a small file from any address.
+
+    sha256: what it must have; None: what it had when it was seen first, kept in the JSON file `checksums`. Raises InputError.
+    """
+    try:
+        with _session(retries, backoff) as session, session.get(url, timeout=60) as response:
+            response.raise_for_status()
+            content = response.content
+        found = hashlib.sha256(content).hexdigest()
+        expected = sha256 or _noted(checksums, url, {"sha256": found})["sha256"]
+        if found != expected:
+            first = "" if sha256 else f" (it was seen first with that, says {checksums})"
+            raise InputError(
+                f"{url}: what was fetched has the SHA-256 {found} where {expected} is expected{first}, so check the address."
+            )
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+    except requests.RequestException as error:
+        raise InputError(
+            f"{url}: the server does not send the file ({_reason(error)}), so check the address or run again later."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    return path
+
+
+def first_md5(record: str, name: str, pattern: str | None, checksums: Path) -> str | None:
+    """The MD5 of a record's file when it was seen first; None where it was not."""
+    files = _read_checksums(checksums).get(record, {})
+    found = _named(files, name, pattern)
+    return files[found]["md5"] if found else None
 
 
 def unpack(
@@ -99,11 +157,13 @@ def unpack(
         with zipfile.ZipFile(archive) as source:
             members = select(source.infolist())
             check_disk(mark.parent, sum(member.file_size for member in members.values()), f"to unpack {archive}")
-            for name, member in tqdm(members.items(), desc=f"unpack {archive.name}", unit="clip", **_progress()):
+            progress = Progress(f"{archive.name}, clips unpacked", len(members))
+            for number, (name, member) in enumerate(members.items(), 1):
                 target = temporary / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with source.open(member) as packed, open(target, "wb") as file:
                     shutil.copyfileobj(packed, file, 1 << 20)
+                progress.update(number)
         mark.unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -143,23 +203,26 @@ def _bytes(path: Path) -> int:
 
 
 def _metadata(
-    record: str, name: str, published: str | None, checksums: Path, base_url: str, retries: int, backoff: float
-) -> tuple[str, int]:
-    """MD5 and size of a file, as kept or else from the record's metadata, which are then kept."""
-    url = f"{base_url.rstrip('/')}/api/records/{record}"
+    record: str,
+    name: str,
+    pattern: str | None,
+    published: str | None,
+    checksums: Path,
+    base_url: str,
+    retries: int,
+    backoff: float,
+) -> tuple[str, str, int]:
+    """Name, MD5 and size of a file, as kept or else from the record's list of files, which is then kept."""
+    url = _api(base_url, record)
     try:
-        known = json.loads(checksums.read_text()) if checksums.exists() else {}
-        if name not in known.get(record, {}):
-            with _session(retries, backoff) as session, session.get(url, timeout=60) as response:
-                response.raise_for_status()
-                files = response.json()["files"]
-            # Jobs side by side may overwrite each other's additions: that costs a request, later, and nothing else.
-            known[record] = {
-                file["key"]: {"md5": file["checksum"].removeprefix("md5:"), "size": int(file["size"])} for file in files
-            }
-            if name in known[record]:
-                write_json(checksums, known)
-        md5, size = (known[record][name][key] for key in ("md5", "size"))
+        known = _read_checksums(checksums).get(record, {})
+        if not _named(known, name, pattern):
+            with _session(retries, backoff) as session:
+                known = _files(session, url)
+            if _named(known, name, pattern):
+                known = _noted(checksums, record, known)
+        found = _named(known, name, pattern) or name
+        md5, size = (known[found][key] for key in ("md5", "size"))
     except requests.RequestException as error:
         raise InputError(
             f"{url}: no answer about {name} ({_reason(error)}), so check dataset.base_url or run again later."
@@ -175,7 +238,63 @@ def _metadata(
             f"{url}: {name} has the MD5 {md5} there (or in {checksums}) where the published one has {published}, so check "
             "dataset.base_url."
         )
-    return md5, size
+    return found, md5, size
+
+
+def _refuse_changed(
+    session: requests.Session, base_url: str, record: str, name: str, md5: str, checksums: Path
+) -> None:
+    """Raise InputError where the record has another file of this name by now than was seen first."""
+    url = _api(base_url, record)
+    try:
+        now = _files(session, url)[name]["md5"]
+    except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError):
+        return  # the first error tells more
+    if now != md5:
+        raise InputError(
+            f"{url}: {name} has the MD5 {now} there where it had {md5} when it was seen first ({checksums}), so it was changed; "
+            f"delete what {checksums.name} has of it to take the new one."
+        )
+
+
+def _files(session: requests.Session, url: str) -> dict[str, dict[str, Any]]:
+    """MD5 and size of each file of a record, by its name."""
+    with session.get(url, timeout=60) as response:
+        response.raise_for_status()
+        return {
+            file["key"]: {"md5": file["checksum"].removeprefix("md5:"), "size": int(file["size"])}
+            for file in response.json()["files"]
+        }
+
+
+def _api(base_url: str, record: str) -> str:
+    return f"{base_url.rstrip('/')}/api/records/{record}"
+
+
+def _named(files: Iterable[str], name: str, pattern: str | None) -> str | None:
+    """The name, if it is among those of the files, or else the last of them that is like the pattern."""
+    if name in files or not pattern:
+        return name if name in files else None
+    return max((file for file in files if re.fullmatch(pattern, file)), default=None)
+
+
+def _noted(checksums: Path, of: str, found: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a record or an address, once what was found now is added to it: what was seen first holds."""
+    with alone(checksums.with_name(f".{checksums.name}.lock"), "noting checksums"):  # other jobs fetch at the same time
+        known = _read_checksums(checksums)
+        known[of] = found | known.get(of, {})
+        write_json(checksums, known)
+    return known[of]
+
+
+def _read_checksums(path: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(path.read_text()) if path.exists() else {}
+        if all(isinstance(files, dict) for files in known.values()):
+            return known
+    except (ValueError, AttributeError):
+        pass
+    raise InputError(f"{path}: it is no list of checksums, so delete it and run again.")
 
 
 def _download(session: requests.Session, url: str, part: Path, size: int, retries: int, backoff: float) -> None:
@@ -212,14 +331,13 @@ def _go_on(session: requests.Session, url: str, part: Path, size: int) -> str | 
             return "the server sends another range than was asked for"
         if response.status_code != 206:
             start = 0  # the server does not do ranges
-        with (
-            open(part, "ab" if start else "wb") as file,
-            tqdm(total=size, initial=start, desc=part.stem, unit="B", unit_scale=True, **_progress()) as progress,
-        ):
+        progress = Progress(f"{part.stem}, MB fetched", size / 1e6)
+        with open(part, "ab" if start else "wb") as file:
             try:
                 # read1 hands over what has come, where iter_content would lose a begun chunk when the connection breaks.
                 while chunk := response.raw.read1(1 << 20):
-                    progress.update(file.write(chunk))
+                    file.write(chunk)
+                    progress.update(file.tell() / 1e6)
             except HTTPError as error:
                 return f"the connection broke ({type(error).__name__})"
     if _bytes(part) > size:
@@ -245,8 +363,3 @@ def _reason(error: requests.RequestException) -> str:
     if error.response is not None:
         return f"{error.response.status_code} {error.response.reason}"
     return "it cannot be reached" if isinstance(error, requests.ConnectionError) else type(error).__name__
-
-
-def _progress() -> dict:
-    """A bar on a terminal; in a log file, a line now and then."""
-    return {"mininterval": 0.2 if sys.stderr.isatty() else 30}

@@ -35,7 +35,7 @@ class PerMachineDetector(BaseDetector):
     of equals, and where there is one machine only, the first. No anomaly is needed.
     """
 
-    on_device = False
+    on_device = scores_by_torch = False
     kinds: Sequence[str]  # names of the kinds of score, the fallback first
     chooses: bool = True  # whether "score" is the best of them, and not the first
 

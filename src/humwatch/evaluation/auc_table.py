@@ -1,5 +1,6 @@
 """The tables: AUC per trial, milestone and machine id, and a summary over seeds."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import pandas as pd
 
 from humwatch import parquet
 from humwatch.detectors import models
+from humwatch.detectors.leave_id_out import mean_auc
 from humwatch.evaluation.calibration import MACHINE, rows_by, standardise
 from humwatch.evaluation.decisions import COLUMNS, decision_rows
 from humwatch.evaluation.metrics import auc, bootstrap_auc, interval, pauc
+from humwatch.evaluation.official import FIGURES, with_figures
 from humwatch.study.trials import Trial
 
 MEASURES = ["auc", "auc_low", "auc_high", "pauc", "n_normal", "n_anomaly"]
@@ -23,28 +26,48 @@ def measure(
     trials: Iterable[Trial],
     score_files: Mapping[str, list[Path]],
     models: Mapping[str, Mapping[str, list[Path]]],
+    judged: Mapping[str, Mapping[str, list[Path]]],
     samples: int,
     seed: int,
     rate: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The AUC table, the training table and the decisions table of trials, each trial's files read once.
+    """Measure trials, reading each trial's files once.
 
-    AUC: a row per trial, machine type and machine id, then rows `mean` (over ids), `pooled` (all ids in one ranking), and
-    `pooled_standardised` (the same, with scores standardised per id by held-out normal clips). Machine ids without training
-    clips (`heard` False) have a mean and a pooled row of their own. Intervals: 95 %, stratified bootstrap. Where clips have a
-    domain, the same rows follow for each domain: its normal clips against the anomalies of all domains, as DCASE 2022 to 2025
-    measure it.
+    Parameters
+    ----------
+    trials
+        Those without score files are left out.
+    score_files
+        The score files of each trial, by "name/epochs".
+    models
+        The folders of each trial's models, by "name/epochs" and machine type.
+    samples, seed
+        Of the bootstrap.
+    rate
+        The false-alarm rate that thresholds are to keep.
 
-    Training: what is known without labels, a row per trial and machine type. Columns trial, epochs, score, machine_type,
-    val_loss, pseudo_auc (evaluation.selection), seconds_per_epoch, diverged.
+    judged
+        By "name/epochs" and machine type, the tables of the models that stand for the trial (`detectors.leave_id_out`), of
+        machine types that have any.
 
-    Decisions: a row per trial, machine type, id and domain (`decisions.decision_rows`), for the false-alarm rate `rate`.
-
-    score_files: trial key "name/epochs" -> its files. models: trial key -> machine type -> folders of its models.
+    Returns
+    -------
+    measured
+        A row per trial, machine type and machine id, then rows `mean` (over ids), `pooled` (all ids in one ranking), and
+        `pooled_standardised` (the same, with scores standardised per id by held-out normal clips). Machine ids without
+        training clips (`heard` False) have a mean and a pooled row of their own. Intervals: 95 %, stratified bootstrap. Where
+        clips have a domain, the same rows follow for each domain: its normal clips against the anomalies of all domains, as
+        DCASE 2022 to 2025 measure it.
+    trained
+        What is known without labels, a row per trial and machine type: trial, epochs, score, machine_type, val_loss,
+        leave_id_out (where any trial is judged so), pseudo_auc (`evaluation.selection`), seconds_per_epoch, diverged.
+    decided
+        A row per trial, machine type, id and domain, with the columns `decisions.COLUMNS`.
     """
     measured: list[dict[str, Any]] = []
     trained: list[dict[str, Any]] = []
     decided: list[dict[str, Any]] = []
+    judgement = functools.cache(leave_id_out)
     for trial in trials:
         if not score_files[f"{trial.name}/{trial.epochs}"]:
             continue  # its models hear no machine that is tested
@@ -59,6 +82,8 @@ def measure(
         described = {"trial": trial.name, "epochs": trial.epochs, "score": score}
         for machine_type, listed in models[key].items():
             row = trained_row({folder: held_out[folder] for folder in listed}, machine_type, score)
+            if any(judged.values()):
+                row["leave_id_out"] = judgement(tuple(judged[key].get(machine_type, ())), machine_type, score)
             trained.append({**described, "machine_type": machine_type, **row})
     table = pd.DataFrame(measured)
     order = ["trial", "machine_type", "machine_id", "domain", "heard", *MEASURES, "note"]
@@ -66,13 +91,19 @@ def measure(
     return table, pd.DataFrame(trained), pd.DataFrame(decided, columns=COLUMNS)
 
 
-def summary_table(table: pd.DataFrame) -> pd.DataFrame:
+def summary_table(table: pd.DataFrame, official: pd.DataFrame | None = None) -> pd.DataFrame:
     """Mean and standard deviation over seeds of each configuration's mean AUC and pAUC, best first.
 
-    One row per configuration and machine type; the ids that were heard in training only.
+    A row per configuration and machine type, over the ids that were seen in training.
+
+    Parameters
+    ----------
+    official
+        The official scores, whose means over seeds are added.
     """
-    means = table[(table["machine_id"] == "mean") & (table["domain"] == "") & table["heard"]].copy()
-    fixed = ["trial", "seed", "machine_id", "domain", "heard", "note", *MEASURES]
+    means = table[(table["machine_id"] == "mean") & (table["domain"] == "") & table["heard"]]
+    means = with_figures(means, official)
+    fixed = ["trial", "seed", "machine_id", "domain", "heard", "note", *MEASURES, *FIGURES]
     keys = [c for c in means if c not in fixed]
     grouped = means.groupby(keys, dropna=False, sort=False)
     summary = grouped.agg(
@@ -81,8 +112,9 @@ def summary_table(table: pd.DataFrame) -> pd.DataFrame:
         auc_std=("auc", "std"),
         pauc_mean=("pauc", "mean"),
         pauc_std=("pauc", "std"),
+        **{name: (name, "mean") for name in FIGURES if name in means},
     ).reset_index()
-    measures = ["auc_mean", "auc_std", "pauc_mean", "pauc_std", "seeds"]
+    measures = ["auc_mean", "auc_std", "pauc_mean", "pauc_std", *(name for name in FIGURES if name in means), "seeds"]
     summary = summary.sort_values("auc_mean", ascending=False, kind="stable", na_position="last", ignore_index=True)
     return summary[["machine_type", *measures, *(k for k in keys if k != "machine_type")]]
 
@@ -90,7 +122,7 @@ def summary_table(table: pd.DataFrame) -> pd.DataFrame:
 def _measured(
     scores: pd.DataFrame, held_out: list[pd.DataFrame], score: str, samples: int, seed: int
 ) -> Iterable[dict[str, Any]]:
-    """One trial's rows. All measuring is done on arrays: pandas would take ten times as long."""
+    """One trial's rows, measured on arrays: pandas would take ten times as long."""
     clips = {
         "score": scores[score].to_numpy(float),
         "label": scores["label"].to_numpy(float, na_value=np.nan),
@@ -109,7 +141,7 @@ def _measured(
 
 
 def _rows(clips: Mapping[str, np.ndarray], samples: int, seed: int) -> Iterable[dict[str, Any]]:
-    """One machine type's rows: each id, mean, pooled. clips: arrays by name, an element per clip."""
+    """One machine type's rows: each id, mean, pooled; `clips` are arrays (clips,) by name."""
     ids, draws = [], []
     for machine_id in sorted(set(clips["machine_id"])):
         own = clips["machine_id"] == machine_id
@@ -165,7 +197,7 @@ def _measure(
 
 
 def trained_row(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score: str) -> dict[str, Any]:
-    """What the models of one trial and machine type tell without labels. held_out: model folder -> its held-out scores."""
+    """What the models of one trial and machine type tell without labels; `held_out` has each model's held-out scores."""
     logs = [models.log(folder) for folder in held_out]
     return {
         "val_loss": np.mean([log["val_loss"].iloc[-1] if len(log) else np.nan for log in logs]),
@@ -173,6 +205,11 @@ def trained_row(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score:
         "seconds_per_epoch": np.mean([log["seconds"].mean() for log in logs]),
         "diverged": any(models.description(folder)["diverged"] for folder in held_out),
     }
+
+
+def leave_id_out(files: Iterable[Path], machine_type: str, score: str) -> float:
+    """AUC of machine ids left out of training against their siblings, over the tables of some models; NaN where none tells."""
+    return mean_auc((parquet.read(path) for path in files), machine_type, score)
 
 
 def _pseudo_auc(held_out: pd.DataFrame, machine_type: str, score: str) -> float:
@@ -184,7 +221,7 @@ def _pseudo_auc(held_out: pd.DataFrame, machine_type: str, score: str) -> float:
 
 
 def _mean(values: Iterable[float]) -> float:
-    """Over those that are there; NaN if none is."""
+    """The mean of the finite values; NaN without any."""
     finite = [value for value in values if np.isfinite(value)]
     return float(np.mean(finite)) if finite else np.nan
 

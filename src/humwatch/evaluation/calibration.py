@@ -14,7 +14,15 @@ PRIOR_CLIPS = 5  # weight of the spread of all ids in the spread of one
 
 
 def rows_by(clips: pd.DataFrame, columns: list[str]) -> dict[tuple, np.ndarray]:
-    """Row numbers of each combination of values, sorted; what groupby(columns).indices gives, in a tenth of its time."""
+    """The row numbers of each combination of values, sorted.
+
+    It is what `groupby(columns).indices` gives, in a tenth of the time.
+
+    Returns
+    -------
+    dict
+        From the combination to an array (rows,).
+    """
     rows: dict[tuple, list[int]] = {}
     for i, key in enumerate(zip(*(clips[column].to_numpy(object) for column in columns), strict=True)):
         rows.setdefault(key, []).append(i)
@@ -22,10 +30,24 @@ def rows_by(clips: pd.DataFrame, columns: list[str]) -> dict[tuple, np.ndarray]:
 
 
 def standardise(scores: pd.DataFrame, held_out: pd.DataFrame, column: str) -> np.ndarray:
-    """(score - mean) / deviation of the held-out normal clips of the same machine id: (clips,) float64.
+    """Standardise scores by mean and deviation of the held-out normal clips of the same machine id.
 
-    An id's variance is drawn towards that of all ids within (weight of 5 clips), since few clips are held out. Ids without any
-    are standardised by all held-out clips of their machine type, or else of all types.
+    An id's variance is drawn towards the variance within all ids (with the weight of 5 clips), since few clips are held out.
+    Ids without held-out clips are standardised by those of their machine type, or else of all types.
+
+    Parameters
+    ----------
+    scores
+        With the columns machine_type, machine_id and `column`.
+    held_out
+        The same of the held-out normal clips.
+    column
+        The score.
+
+    Returns
+    -------
+    (clips,) float64
+        In the order of `scores`.
     """
     values = scores[column].to_numpy(float)
     rows_of = rows_by(scores, MACHINE)
@@ -38,7 +60,7 @@ def standardise(scores: pd.DataFrame, held_out: pd.DataFrame, column: str) -> np
 def scales(
     machines: Iterable[tuple[str, str]], held_out: pd.DataFrame, column: str
 ) -> dict[tuple[str, str], tuple[float, float]]:
-    """The mean and the deviation by which `standardise` does it, of each machine (type, id)."""
+    """The mean and the standard deviation that `standardise` uses for each machine (type, id)."""
     normal = held_out[column].to_numpy(float)
     known = {machine: normal[rows] for machine, rows in rows_by(held_out, MACHINE).items()}
     squares = {machine: np.square(own - own.mean()).sum() for machine, own in known.items()}
@@ -105,7 +127,8 @@ def combine(members: Sequence[Member]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns
     -------
-    The table of the test clips and that of the held-out ones, with a column per member and `score`.
+    scores, held_out
+        Of the test clips and of the held-out ones, with a column per member, and their mean in the column `score`.
     """
     combined = []
     for which in ("scores", "held_out"):

@@ -1,8 +1,8 @@
 """Which normal clips thresholds are taken from, and their scores: written by each training, before any label is seen.
 
-A calibration table has a row per clip with its scores, `method`, and `session` where the configuration says what names sessions.
-Detectors with one model per machine id standardise scores by held-out clips. That does no harm: the training clips' scores are
-standardised by the same clips, fold by fold.
+A calibration table has a row per clip: its scores, `method`, and `session` where the configuration says how sessions are named.
+Detectors that standardise scores by held-out clips may do so here: the scores of the training clips of each fold are
+standardised by the same clips.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from humwatch.features.store import Features
 
 FOLDS = 5
-# How the clips of a calibration stand to the detector.
-OWN = "calibration clips"  # heard for nothing else
+# What else the clips of a calibration were used for.
+OWN = "calibration clips"  # for nothing
 CROSS = f"cross-conformal, {FOLDS} folds"  # training clips, scored by detectors fitted without them
 HELD_OUT = "held-out clips"  # too few to halve: the end of training and the choice among trials have seen them as well
 
@@ -32,7 +32,21 @@ def cross_conformal(
 ) -> pd.DataFrame | None:
     """The calibration table of the clips that a detector was fitted on, scored by copies of it that were fitted without them.
 
-    Folds consist of whole sessions. None where fitting takes too long.
+    Folds consist of whole sessions.
+
+    Parameters
+    ----------
+    detector
+        Fitted on `train`.
+    train, validation, context
+        What it was fitted on and with.
+    session
+        As for `sessions`.
+
+    Returns
+    -------
+    table
+        None for detectors that take too long to fit.
     """
     dealt = folds(sessions(train.clips, session), train.clips)
     scores = detector.out_of_fold(train, validation, dealt, context)
@@ -49,7 +63,16 @@ def described(table: pd.DataFrame, method: str, session: str | None) -> pd.DataF
 
 
 def sessions(clips: pd.DataFrame, pattern: str | None) -> list[str]:
-    """The session of each clip: the pattern's first group, or all that it finds; a clip where it finds nothing is its own."""
+    """The session of each clip.
+
+    Parameters
+    ----------
+    clips
+        With the column clip, and attributes if there are any.
+    pattern
+        A regular expression for clip and attributes. A session is named by its first group, or by the whole match without a
+        group; a clip that does not match is a session of its own.
+    """
     names = clips["clip"].astype(str)
     if pattern is None:
         return list(names)
@@ -62,7 +85,13 @@ def sessions(clips: pd.DataFrame, pattern: str | None) -> list[str]:
 
 
 def folds(session: list[str], clips: pd.DataFrame) -> np.ndarray:
-    """A number below FOLDS for each clip, (clips,): each machine's sessions, in the order of their names' hashes, dealt out."""
+    """Deal out each machine's sessions among the folds, in the order of the hashes of their names.
+
+    Returns
+    -------
+    (clips,) int
+        The fold of each clip, from 0 to FOLDS - 1.
+    """
     found = np.zeros(len(clips), int)
     for rows in clips.groupby(["machine_type", "machine_id"]).indices.values():
         named = sorted({session[row] for row in rows}, key=lambda name: hashlib.sha256(name.encode()).digest())

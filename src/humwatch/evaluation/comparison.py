@@ -1,4 +1,4 @@
-"""Our figures for DCASE 2020 beside published ones, each over exactly the same machine ids: means over 3 and 4 ids never mix."""
+"""AUC and pAUC of this run for DCASE 2020 beside published ones, each over exactly the same machine ids."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -17,9 +17,18 @@ def comparison_table(
 ) -> pd.DataFrame:
     """A row per machine type, set of machine ids and method, best first within a set; then the challenge's average over types.
 
-    measured: auc_table.measure's first. trials: (trial, epochs, score) of those to compare. references: machine_type, machine_ids
-    (separated by spaces), method, auc, pauc, source; a method with a row per id has a mean over any of these ids. Sets:
-    development, evaluation, course, and each id that somebody published. Only sets all of whose ids were measured.
+    Sets: the development and evaluation ids, those of the course, and each single id for which there is a published figure.
+    Sets of which not all ids were measured are left out.
+
+    Parameters
+    ----------
+    measured
+        The first table of `auc_table.measure`.
+    trials
+        Trial, epochs and score of those to compare.
+    references
+        Columns machine_type, machine_ids (separated by spaces), method, auc, pauc, source. Of a method with a row per id, the
+        mean over any of its ids is known.
     """
     ids = measured[(measured["domain"] == "") & ~measured["machine_id"].isin(SUMMARIES)]
     rows: list[dict[str, Any]] = []

@@ -1,15 +1,17 @@
-"""Decisions instead of scores: the thresholds of trials, and what they are worth on test clips."""
+"""The thresholds of trials, and how well they decide on test clips."""
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from humwatch.evaluation.calibration import MACHINE, rows_by
 from humwatch.evaluation.thresholds import Calibration, calibration_for, clopper_pearson
-from humwatch.study.trials import Trial
+
+if TYPE_CHECKING:  # scoring decides too, and does not depend on what trials are
+    from humwatch.study.trials import Trial
 
 COLUMNS = ["trial", "epochs", "score", "machine_type", "machine_id", "domain", "heard", "threshold", "promised_rate"]
 COLUMNS += ["calibration_clips", "method", "extrapolated", "n_normal", "n_anomaly", "false_alarm_rate"]
@@ -17,7 +19,17 @@ COLUMNS += ["false_alarm_rate_low", "false_alarm_rate_high", "recall", "precisio
 
 
 def calibrations(tables: Iterable[pd.DataFrame], score: str, rate: float) -> dict[tuple[str, str], Calibration]:
-    """The calibration of each machine (type, id), from the calibration tables of a trial's models."""
+    """The calibration of each machine (type, id), from the calibration tables of a trial's models.
+
+    Parameters
+    ----------
+    tables
+        As `calibration_clips` describes them.
+    score
+        The column to read.
+    rate
+        The false-alarm rate to promise.
+    """
     found = {}
     for table in tables:
         if table.empty:
@@ -32,14 +44,27 @@ def calibrations(tables: Iterable[pd.DataFrame], score: str, rate: float) -> dic
 
 
 def decision_rows(
-    trial: Trial, scores: pd.DataFrame, tables: Iterable[pd.DataFrame], rate: float
+    trial: "Trial", scores: pd.DataFrame, tables: Iterable[pd.DataFrame], rate: float
 ) -> Iterable[dict[str, Any]]:
-    """Rows with COLUMNS, as far as there is something to say: the threshold of each machine id and domain, and what it is worth
-    on the test clips.
+    """The threshold of each machine id and domain, and how well it decides on the test clips.
 
-    scores: of the test clips. tables: the calibration tables of the trial's models. Domain "" is all of an id's clips; of the
-    others, a domain's normal clips stand against the anomalies of all. kept: whether the promised rate lies in the 95 %
-    interval of the observed one; missing without normal test clips, or without a threshold.
+    Parameters
+    ----------
+    trial
+        Whose score is read.
+    scores
+        The score table of the test clips.
+    tables
+        The calibration tables of the trial's models.
+    rate
+        The false-alarm rate to promise.
+
+    Yields
+    ------
+    dict
+        Values of COLUMNS, those left out that are not known. Domain "" has all of an id's clips; any other domain has its own
+        normal clips, and the anomalies of all domains. `kept` says whether the promised rate lies in the 95 % interval of
+        the observed one; it is missing without normal test clips, or without a threshold.
     """
     score = trial.parameters["score"]
     described = {"trial": trial.name, "epochs": trial.epochs, "score": score}
@@ -62,7 +87,7 @@ def _rows(
 
 
 def _worth(values: np.ndarray, labels: np.ndarray, calibration: Calibration | None, rate: float) -> dict[str, Any]:
-    """Of a threshold on labelled clips."""
+    """How well a threshold decides on labelled clips."""
     normals, anomalies = int((labels == 0).sum()), int((labels == 1).sum())
     row: dict[str, Any] = {"promised_rate": rate, "n_normal": normals, "n_anomaly": anomalies}
     if calibration is None:

@@ -1,8 +1,14 @@
-"""Choosing a trial without labels: criteria computed on held-out normal clips alone.
+"""Choosing a trial without labels: criteria computed on normal training clips alone.
 
-`val_loss`, the loss of held-out clips, compares trials that minimise the same loss. `pseudo_auc` compares any: how well a
-trial's scores tell held-out clips from copies of them with a patch cut out and pasted elsewhere (CutPaste, Li et al. 2021,
-arXiv 2104.04015), which are no longer normal though every value in them is.
+`val_loss`, the loss of held-out clips, compares trials that minimise the same loss. `leave_id_out` compares losses: how well
+machine ids that were left out of training are told from their siblings (`detectors.leave_id_out`). Of the loss with the highest,
+the trial with the lowest `val_loss` is chosen. `pseudo_auc` stands in where a machine type has one id, and where there is no
+loss: how well scores tell held-out clips from copies of them with a patch cut out and pasted elsewhere, which are no longer
+normal though every value in them is.
+
+References
+----------
+Li et al. 2021, "CutPaste: Self-Supervised Learning for Anomaly Detection and Localization", arXiv 2104.04015.
 """
 
 from collections.abc import Iterable
@@ -10,25 +16,37 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-# Trials that differ in these alone minimise the same loss on the same held-out clips.
-SAME_LOSS = {"learning_rate", "batch_size", "epochs", "seed", "hidden", "latent", "bottleneck", "score"}
+from humwatch.study.trials import SAME_LOSS
 
-# Columns of a sweep's table that say whose it is and how it did; the others are parameters of its trials.
+# Columns of a sweep's table that are not parameters of its trials.
 NOT_PARAMETERS = {"sweep", "trial", "machine_type", "auc", "auc_low", "auc_high", "pauc", "n_normal", "n_anomaly", "selected",
-                  "best_by_labels", "criterion", "val_loss", "pseudo_auc", "diverged", "seconds_per_epoch", "reference",
+                  "best_by_labels", "criterion", "val_loss", "leave_id_out", "pseudo_auc", "diverged", "seconds_per_epoch",
+                  "reference", "auc_source", "auc_target", "official",
                   }  # fmt: skip
 
 
 def criterion(trials: pd.DataFrame, parameters: list[str]) -> str:
-    """The column to choose by: val_loss where all trials minimise the same loss, else pseudo_auc."""
-    varied = {name for name in parameters if trials[name].nunique(dropna=False) > 1}
-    comparable = varied <= SAME_LOSS and trials["score"].nunique() == 1
-    return "val_loss" if comparable and trials["val_loss"].notna().any() else "pseudo_auc"
+    """The column to choose by.
+
+    Parameters
+    ----------
+    trials
+        Rows of a sweep's table, of one machine type.
+    parameters
+        Its columns that are parameters of trials.
+    """
+    if len(_losses(trials, parameters)) < 2:
+        return "val_loss" if trials["val_loss"].notna().any() else "pseudo_auc"
+    return "leave_id_out" if "leave_id_out" in trials and trials["leave_id_out"].notna().any() else "pseudo_auc"
 
 
 def choose(trials: pd.DataFrame, parameters: list[str]) -> int | None:
-    """Index of the chosen row, None where no trial has a finite criterion. The first of equals."""
+    """The index of the chosen row, the first of equals; None where no trial has a finite criterion."""
     column = criterion(trials, parameters)
+    if column == "leave_id_out":
+        losses = _losses(trials[trials[column].notna()], parameters)
+        best = sorted(losses, key=lambda rows: rows[column].iloc[0], reverse=True)
+        return next((row for rows in best if (row := choose(rows, parameters)) is not None), None)
     values = trials[column].replace([np.inf, -np.inf], np.nan).dropna()
     if values.empty:
         return None
@@ -36,17 +54,21 @@ def choose(trials: pd.DataFrame, parameters: list[str]) -> int | None:
 
 
 def all_trials(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """The tables of several sweeps as one, what each of them chose first. A trial that they share has one row."""
+    """The tables of several sweeps as one, the trials that they chose first; a trial that they share has one row."""
     table = pd.concat(sweeps, ignore_index=True)
     keys = [key for key in ("trial", "epochs", "score", "machine_type") if key in table]
     return table.sort_values("selected", ascending=False, kind="stable").drop_duplicates(keys, ignore_index=True)
 
 
 def overall_choice(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """The trial of each machine type that is chosen without labels among those of all sweeps; none of those that diverged.
+    """The trial of each machine type that is chosen without labels among those of all sweeps; never one that diverged.
 
-    Rows of the sweeps' tables; `criterion` is what it was chosen by here, `chosen_from` the number of trials. Among equals a
-    sweep's own choice comes first: tables are rounded.
+    Among equals a sweep's own choice comes first, as the values in tables are rounded.
+
+    Returns
+    -------
+    DataFrame
+        Rows of the sweeps' tables, with `criterion`, the one used here, and `chosen_from`, the number of trials.
     """
     trials = all_trials(sweeps)
     parameters = [str(column) for column in trials if column not in NOT_PARAMETERS]
@@ -57,3 +79,9 @@ def overall_choice(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:
         if (row := choose(part, parameters)) is not None:
             rows[row] = {"criterion": criterion(part, parameters), "chosen_from": len(part)}
     return trials.loc[[*rows]].assign(**pd.DataFrame([*rows.values()], [*rows], ["criterion", "chosen_from"]))
+
+
+def _losses(trials: pd.DataFrame, parameters: list[str]) -> list[pd.DataFrame]:
+    """The rows of each loss that trials minimise, where they make scores of it in one way."""
+    same = [name for name in parameters if name not in SAME_LOSS]
+    return [rows for _, rows in trials.groupby([*same, "score"], dropna=False, sort=False)]

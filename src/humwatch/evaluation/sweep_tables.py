@@ -1,4 +1,4 @@
-"""The tables of sweeps: which trial each chose without labels, and the sweep in a report's shape."""
+"""The tables of sweeps: a row per trial, the trials chosen without labels, and the shape that the course's report prints."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.special
 
 from humwatch.evaluation.auc_table import MEASURES, SUMMARIES
+from humwatch.evaluation.official import FIGURES
 from humwatch.evaluation.selection import choose, criterion
 from humwatch.study.layout import TEXT_COLUMNS
 from humwatch.study.trials import Trial
@@ -18,21 +19,36 @@ SPREAD = ("mean", "std", "low", "high")
 def sweep_table(
     sweep: str, trials: list[Trial], measured: pd.DataFrame, trained: pd.DataFrame, references: pd.DataFrame
 ) -> pd.DataFrame:
-    """One sweep, tidy: a row per trial and machine type, over the ids that were heard in training.
+    """One sweep as a tidy table: a row per trial and machine type, over the ids that were seen in training.
 
-    `selected`: the trial chosen on held-out normal clips alone, by the column `criterion` names. `best_by_labels`: the one
-    that the test labels would have chosen. `reference`: published figures for exactly the same machine ids.
+    Parameters
+    ----------
+    sweep
+        Its name.
+    trials
+        Its trials.
+    measured, trained
+        The first two tables of `auc_table.measure`.
+    references
+        Published figures: machine_type, machine_ids, method, auc, pauc, source.
+
+    Returns
+    -------
+    DataFrame
+        `selected` marks the trial chosen on held-out normal clips alone, by the column that `criterion` names;
+        `best_by_labels` the one that the test labels would have chosen; `reference` has published figures for exactly the
+        same machine ids.
     """
     keys = pd.DataFrame([{"trial": t.name, "epochs": t.epochs, "score": t.parameters["score"]} for t in trials])
     measured = measured[measured["domain"] == ""]
     means = measured[(measured["machine_id"] == "mean") & measured["heard"]].assign(epochs=lambda t: _epochs(t))
-    # Inner: a machine type without training clips has no row, in any trial.
+    # An inner join: a machine type without training clips has no row.
     table = keys.merge(trained, on=list(keys)).merge(means, on=[*keys, "machine_type"])
     parameters = [
         name for name in dict.fromkeys(["epochs", *(n for t in trials for n in t.parameters)]) if name in table
     ]
     table["reference"] = ""
-    table[["criterion", "selected", "best_by_labels"]] = None  # of a sweep without any row too
+    table[["criterion", "selected", "best_by_labels"]] = None  # a sweep without any row has these columns too
     for machine_type, rows in table.groupby("machine_type").groups.items():
         part = table.loc[rows]
         chosen = choose(part, parameters)
@@ -55,28 +71,29 @@ def sweep_table(
         "best_by_labels",
         "criterion",
         "val_loss",
+        *(["leave_id_out"] if "leave_id_out" in table else []),
         "pseudo_auc",
+        "diverged",
     ]
-    front += ["diverged"]
     return table[[*front, *parameters, "reference"]]
 
 
 def times_table(trained: pd.DataFrame) -> pd.DataFrame:
-    """How long the epochs of each model took, in seconds: apart, as it differs from run to run."""
+    """Seconds per epoch of each model: in a table of its own, as they differ from run to run."""
     return trained[["trial", "epochs", "machine_type", "seconds_per_epoch"]].drop_duplicates(
         ["trial", "epochs", "machine_type"], ignore_index=True
     )
 
 
 def selected_table(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Per sweep and machine type: what was chosen without labels, what labels would have chosen, and the difference in AUC."""
+    """A row per sweep and machine type: the trial chosen without labels, the one that labels choose, their difference in AUC."""
     rows = []
     for table in sweeps:
         for machine_type, part in table.groupby("machine_type"):
             chosen, best = part[part["selected"]], part[part["best_by_labels"]]
             row = {"sweep": part["sweep"].iloc[0], "machine_type": machine_type, "criterion": part["criterion"].iloc[0]}
             for prefix, picked in (("selected", chosen), ("best_by_labels", best)):
-                for column in ("trial", "epochs", "score", "auc", "pauc"):
+                for column in [c for c in ("trial", "epochs", "score", "auc", "pauc", *FIGURES) if c in part]:
                     row[f"{prefix}_{column}"] = picked[column].iloc[0] if len(picked) else None
             if len(chosen) and len(best):
                 row["price_of_honesty"] = row["best_by_labels_auc"] - row["selected_auc"]
@@ -85,11 +102,20 @@ def selected_table(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def report_table(table: pd.DataFrame, measured: pd.DataFrame, varied: list[str]) -> pd.DataFrame:
-    """One sweep in the shape of a report: what it varies in rows and columns, AUC in the cells.
+    """One sweep with the parameters that it varies in rows and columns, and AUC in the cells.
 
-    varied: the sweep's parameters of several values. One (seeds aside): a row per value, a column per machine id, then mean,
-    standard deviation, 95 % interval (over seeds where there are several, else the bootstrap's), and pAUC.
-    Two or more: the last one's values are columns of mean AUC. Seeds alone: a column per seed.
+    With one parameter (besides the seed): a row per value, a column per machine id, then mean, standard deviation, 95 %
+    interval (over seeds where there are several, else the bootstrap's), and pAUC. With two or more: the values of the last one
+    are columns of mean AUC. With seeds alone: a column per seed.
+
+    Parameters
+    ----------
+    table
+        What `sweep_table` returns.
+    measured
+        The first table of `auc_table.measure`.
+    varied
+        The sweep's parameters that have several values.
     """
     keys = ["trial", "epochs", "score", "machine_type"]
     free = [name for name in varied if name != "seed"]

@@ -36,13 +36,15 @@ class BaseFeature(ABC):
     seconds_per_clip: CPU time of a ten-second clip, read and written, for planning; as slow as the slowest unless a feature
     says otherwise. from_recordings: whether it is computed from samples, and not brought along. is_negative: whether values
     can be below zero, so that they have no logarithm. is_waveform: whether a clip's frames can be its samples, one frame
-    after the other.
+    after the other. hears_far: whether it takes the samples of several channels, (samples, channels), the one near the machine
+    first, and not those of one.
     """
 
     seconds_per_clip: ClassVar[float] = 0.010
     from_recordings: ClassVar[bool] = True
     is_negative: ClassVar[bool] = False
     is_waveform: ClassVar[bool] = False
+    hears_far: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

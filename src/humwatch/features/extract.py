@@ -18,7 +18,7 @@ def extract(
     folder: Path,
     clips: pd.DataFrame,
     feature: BaseFeature,
-    channel: int | str,
+    channel: int | str | list[int],
     path: Path,
     progress: Progress,
     code: str = "",
@@ -40,7 +40,7 @@ def sources(clips: pd.DataFrame) -> str:
 
 
 def _frames(
-    folder: Path, clips: pd.DataFrame, feature: BaseFeature, channel: int | str, progress: Progress
+    folder: Path, clips: pd.DataFrame, feature: BaseFeature, channel: int | str | list[int], progress: Progress
 ) -> Iterator[np.ndarray]:
     problems = []
     for number, clip in enumerate(clips["clip"], 1):
@@ -55,7 +55,7 @@ def _frames(
         raise InputError("\n".join(problems))
 
 
-def _frames_of(path: Path, feature: BaseFeature, channel: int | str) -> np.ndarray:
+def _frames_of(path: Path, feature: BaseFeature, channel: int | str | list[int]) -> np.ndarray:
     samples, sample_rate = read_samples(path, channel)
     try:
         frames = feature(samples, sample_rate)

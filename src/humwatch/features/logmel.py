@@ -70,22 +70,35 @@ class Feature(BaseFeature):
 
         samples: (samples,) float32, full scale 1. Returns (1 + samples // hop_length, n_mels) float32.
         """
-        import scipy.fft
-
-        window = _window(self.n_fft)
-        padded = np.pad(samples.astype(np.float32, copy=False), self.n_fft // 2)
-        frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
+        frames = self.windows(samples)
         mel = np.empty((len(frames), self.n_mels), np.float32)
-        blocks = _mel_blocks(sample_rate, self.n_fft, self.n_mels, self.fmin, self.fmax)
         for first in range(0, len(frames), FRAMES_AT_ONCE):
             part = slice(first, first + FRAMES_AT_ONCE)
-            spectrum = scipy.fft.rfft(frames[part] * window, overwrite_x=True)  # (frames, n_fft / 2 + 1) complex64
-            energy = np.square(spectrum.real)
-            energy += np.square(spectrum.imag)
-            if self.power != 2.0:
-                energy **= self.power / 2
-            for bins, band, weights in blocks:
-                np.matmul(energy[:, band], weights, out=mel[part, bins])
+            mel[part] = self.filtered(energies(self.spectrum(frames[part])), sample_rate)
+        return self.decibels(mel)
+
+    def windows(self, samples: np.ndarray) -> np.ndarray:
+        """Samples (samples,) of each frame, (frames, n_fft) float32, a view."""
+        padded = np.pad(samples.astype(np.float32, copy=False), self.n_fft // 2)
+        return np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
+
+    def spectrum(self, windows: np.ndarray) -> np.ndarray:
+        """The Fourier transform of frames, (frames, n_fft / 2 + 1) complex64."""
+        import scipy.fft
+
+        return scipy.fft.rfft(windows * _window(self.n_fft), overwrite_x=True)
+
+    def filtered(self, energy: np.ndarray, sample_rate: int) -> np.ndarray:
+        """Mel bins, (frames, n_mels) float32, of energies (frames, n_fft / 2 + 1), which are overwritten."""
+        if self.power != 2.0:
+            energy **= self.power / 2
+        mel = np.empty((len(energy), self.n_mels), np.float32)
+        for bins, band, weights in _mel_blocks(sample_rate, self.n_fft, self.n_mels, self.fmin, self.fmax):
+            np.matmul(energy[:, band], weights, out=mel[:, bins])
+        return mel
+
+    def decibels(self, mel: np.ndarray) -> np.ndarray:
+        """Mel bins in dB, in place."""
         mel += np.finfo(np.float64).eps
         np.log(mel, out=mel)  # the natural logarithm is three times faster than log10
         mel *= 20 / self.power / np.log(10)
@@ -94,6 +107,13 @@ class Feature(BaseFeature):
     def frequencies(self, sample_rate: int) -> np.ndarray:
         """Centre frequency of each mel bin in Hz."""
         return mel_edges(sample_rate, self.n_mels, self.fmin, self.fmax)[1:-1]
+
+
+def energies(spectrum: np.ndarray) -> np.ndarray:
+    """|x|**2 of each value, float32 of complex64."""
+    energy = np.square(spectrum.real)
+    energy += np.square(spectrum.imag)
+    return energy
 
 
 @lru_cache

@@ -1,7 +1,7 @@
-"""What the page shows, as data: it is gathered from a finished run, or made by hand, and rendered by `report.page`."""
+"""What the report page shows, as data: gathered from a finished run, or made by hand, and rendered by `report.page`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,22 @@ LIMIT_MB = 15.0
 class Clip:
     """One clip to look at and listen to.
 
-    score, rank: its anomaly score, and its place (1 = most anomalous) among the `ranked` test clips of its machine id.
-    frames: (frames, bins), as the detector gets it. samples: the sound, (samples,) float32, None where there is no recording.
-    errors: error of each window, (windows,), window i beginning at frame i; None where the detector scores a clip as a whole.
+    Attributes
+    ----------
+    name
+        Of its file.
+    label
+        0 (normal), 1 (anomaly) or None.
+    score
+        Its anomaly score.
+    rank, ranked
+        Its place (1 is the most anomalous) among the `ranked` test clips of its machine id.
+    frames : (frames, bins) float32
+        As the detector gets them.
+    samples : (samples,) float32
+        The sound; None where there is no recording.
+    errors : (windows,) float32
+        The error of each window, window i beginning at frame i; None where the detector scores a clip as a whole.
     """
 
     name: str
@@ -34,8 +47,22 @@ class Clip:
 class Machine:
     """The clips of one machine id.
 
-    groups: (name, clips, most telling first). scale: the axes of the frames. window: frames per window. typical: mean window
-    error of the held-out normal clips. sample_rate: Hz of the sounds.
+    Attributes
+    ----------
+    machine_type, machine_id
+        The machine.
+    groups
+        Name and clips of each group, the most telling clips first.
+    auc, pauc
+        Of the machine id's test clips.
+    scale
+        The axes of the frames.
+    window
+        Frames per window.
+    sample_rate
+        Of the sounds, in Hz.
+    typical
+        The mean window error of the held-out normal clips.
     """
 
     machine_type: str
@@ -50,13 +77,25 @@ class Machine:
 
     @property
     def clips(self) -> list[Clip]:
-        """Those of all groups; a clip may be in two."""
+        """The clips of all groups; a clip may be in two of them."""
         return [clip for _, clips in self.groups for clip in clips]
 
 
 @dataclass
 class Study:
-    """One sweep: its tidy table, the same in a report's shape, and its figures as SVG by what they show."""
+    """One sweep.
+
+    Attributes
+    ----------
+    name
+        The sweep's.
+    table
+        What `sweep_tables.sweep_table` returns.
+    shaped
+        What `sweep_tables.report_table` returns.
+    figures
+        SVG texts by title.
+    """
 
     name: str
     table: pd.DataFrame
@@ -68,8 +107,34 @@ class Study:
 class Report:
     """All that the page shows.
 
-    chosen: `selection.overall_choice` of the studies' tables: the trial in detail of each machine type.
-    detail: figures of the chosen trial, as SVG, by title. tables: further tables by name. config: as YAML text.
+    Attributes
+    ----------
+    title
+        Of the page.
+    generated
+        Whether the recordings are generated.
+    clips
+        The clip table.
+    studies
+        The sweeps.
+    chosen
+        What `selection.overall_choice` returns of the sweeps' tables: the trial shown in detail for each machine type.
+    reasons
+        By machine type, the candidates of its chosen trial, where that has some (`detectors.auto`), and how they were judged.
+    detail
+        Figures of the chosen trials, SVG texts by title.
+    machines
+        Clips to look at and listen to.
+    tables
+        Further tables by name.
+    warnings
+        Sentences about the recordings.
+    config
+        The configuration as YAML.
+    versions
+        Of the software, by its name.
+    limit_mb
+        The size that the page may have.
     """
 
     title: str
@@ -84,12 +149,18 @@ class Report:
     config: str
     versions: Mapping[str, str]
     limit_mb: float = LIMIT_MB
+    reasons: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def pick(scores: pd.DataFrame, count: int) -> dict[str, pd.DataFrame]:
-    """The clips of one machine id that are worth a look, by group, `count` at most in each.
+    """The clips of one machine id that are worth a look, by group.
 
-    scores: label (0, 1, missing) and score of each test clip. Without labels there are only the most anomalous.
+    Parameters
+    ----------
+    scores
+        Columns label (0, 1 or missing) and score of each test clip. Without labels there are only the most anomalous.
+    count
+        At most so many clips in each group.
     """
     ranked = scores[np.isfinite(scores["score"])].sort_values("score", ascending=False, kind="stable")
     label = ranked["label"].astype("Int8").fillna(-1)

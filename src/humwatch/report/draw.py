@@ -15,18 +15,35 @@ from humwatch.report.figures.spectrograms import spectrogram_figure
 from humwatch.report.figures.sweeps import sweep_figure
 from humwatch.report.figures.training import training_figure
 from humwatch.report.figures.trial import alarms_figure, embedding_figure, histogram_figure, roc_figure
-from humwatch.report.results import Results, feature_of, scale_of
+from humwatch.report.results import Results, scale_of
 from humwatch.report.words import trial_name
 from humwatch.slugs import slug
 
 FOLDERS = ["sweeps", "training", "trial", "clips"]
-EMBEDDED = 150  # at most so many clips of a machine id that are alike: training, normal, anomaly
+EMBEDDED = 150  # at most so many clips of a machine id and a kind: training, normal, anomaly
 
 
 def figures_of(
     results: Results, sweeps: Mapping[str, pd.DataFrame], masks: SpecAugment, footer: str
 ) -> Iterator[tuple[str, Figure]]:
-    """Each figure with its name, which begins with one of `FOLDERS`. sweeps: their tables. masks: those of the masked clip."""
+    """Draw all figures.
+
+    Parameters
+    ----------
+    results
+        The finished run.
+    sweeps
+        The table of each sweep, by its name.
+    masks
+        Those that the masked clip is shown under.
+    footer
+        The line below each figure.
+
+    Yields
+    ------
+    name, figure
+        The name is a path without its ending, in one of `FOLDERS`.
+    """
     for name, table in sweeps.items():
         if table["auc"].notna().any():
             yield f"sweeps/{name}", sweep_figure(table, name, footer)
@@ -47,12 +64,12 @@ def figures_of(
             title = f"Embeddings of the {machine_type} clips"
             yield f"trial/embedding_{place}", embedding_figure(panels, title, made_by)
         if np.isfinite(scores["score"]).any():
-            feature = feature_of(row, sweeps[row["sweep"]])
+            feature = results.feature(row)
             yield f"clips/spectrograms_{place}", _spectrograms(results, machine_type, feature, scores, masks, footer)
 
 
 def _embeddings(results: Results, row: pd.Series, scores: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """For `embedding_figure`: each machine id seen in training, some of its training and test clips."""
+    """The panels of `embedding_figure`: for each machine id seen in training, some of its training and test clips."""
     if not isinstance(row["feature"], str):  # an ensemble has no embedding of its own
         return
     of_type = results.clips[results.clips["machine_type"] == row["machine_type"]]

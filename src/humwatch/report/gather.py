@@ -1,4 +1,4 @@
-"""From a finished run to what the page shows of it."""
+"""Read from a finished run what the report page shows of it."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,12 +12,27 @@ from humwatch.evaluation.metrics import auc, pauc
 from humwatch.features.store import Features
 from humwatch.files import checksums, sha256
 from humwatch.report.content import Clip, Machine, pick
-from humwatch.report.results import Results, feature_of, scale_of
+from humwatch.report.results import Results, scale_of
 from humwatch.study.layout import FIGURES
 
 
 def svgs(folder: Path, names: Mapping[str, str], of: str) -> dict[str, str]:
-    """Title -> SVG of those figures that were drawn. names: kind -> path without its ending; of: what they are of."""
+    """The SVG texts, by title, of those figures that were drawn.
+
+    Parameters
+    ----------
+    folder
+        The folder of all figures.
+    names
+        The path of each kind of figure, without its ending.
+    of
+        What the figures are of, for their titles.
+
+    Raises
+    ------
+    InputError
+        A figure is damaged.
+    """
     paths = {f"{kind} {of}": folder / f"{name}.svg" for kind, name in names.items()}
     listing = folder / FIGURES
     if (drawn := checksums(listing)) is None:
@@ -28,16 +43,28 @@ def svgs(folder: Path, names: Mapping[str, str], of: str) -> dict[str, str]:
     return {title: path.read_text() for title, path in paths.items() if path in drawn}
 
 
-def machines(
-    results: Results, row: pd.Series, sweep: pd.DataFrame, recordings: Path, clips_per_group: int
-) -> Iterator[Machine]:
-    """The clips to look at of every machine id of one machine type. row: the trial that scored them, of `sweep`'s table."""
+def machines(results: Results, row: pd.Series, recordings: Path, clips_per_group: int) -> Iterator[Machine]:
+    """The clips to look at of every machine id of one machine type.
+
+    Parameters
+    ----------
+    results
+        The finished run.
+    row
+        The trial that scored them, a row of a sweep's table.
+    recordings
+        The folder of the recordings.
+    clips_per_group
+        At most so many.
+    """
     scores, held_out = results.scores(row), results.held_out(row)
     picked = {machine_id: pick(part, clips_per_group) for machine_id, part in scores.groupby("machine_id", sort=True)}
     wanted = {clip for groups in picked.values() for part in groups.values() for clip in part["clip"]}
-    frames, parameters = results.frames(feature_of(row, sweep), row["machine_type"], wanted)
+    frames, parameters = results.frames(results.feature(row), row["machine_type"], wanted)
     recorded = results.clips[results.clips["clip"].isin(wanted) & results.clips["sample_rate"].notna()]
-    sounds = {clip: read_samples(recordings / clip, parameters.get("channel", 0)) for clip in recorded["clip"]}
+    channel = parameters.get("channel", 0)
+    near = channel[0] if isinstance(channel, list) else channel
+    sounds = {clip: read_samples(recordings / clip, near) for clip in recorded["clip"]}
     for machine_id, groups in picked.items():
         if not groups:
             continue
@@ -82,7 +109,7 @@ def _window_errors(
     frames: dict[str, np.ndarray],
     parameters: dict,
 ) -> tuple[dict[str, np.ndarray], int]:
-    """clip -> its window errors, none where a clip is scored as a whole; and the frames per window."""
+    """The window errors of each clip, none where a clip is scored as a whole; and the frames per window."""
     if not isinstance(row["feature"], str):  # an ensemble has no model of its own
         return {}, 1
     detector = results.detector(row, machine_id)

@@ -21,13 +21,13 @@ MP3_RATES = [48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000]
 MP3_COMPRESSION = 0.5  # of 0 (largest) to 1: some 29 kbit/s at 16 kHz
 LONGEST = 30.0  # seconds of a clip that are shown and played
 LOUDNESS = 0.7  # peak of a machine id's loudest clip; the others keep their level beside it
-MANY_PLAYERS = 40  # browsers give up on more players that are loaded at once
+MANY_PLAYERS = 40  # browsers cannot load more players at once
 # The plot, in units of its view box: the spectrogram above, the error below.
 LEFT, RIGHT, TOP, HEIGHT, GAP, ERROR_HEIGHT = 42, 354, 6, 112, 12, 52
 
 
 def listen(report: Report, budget: int) -> Markup:
-    """Cards of clips in order of their rank within their group, as many as fit into `budget` bytes."""
+    """The cards of clips, in order of their rank within their group, as many as fit into `budget` bytes."""
     made: dict[tuple[int, str], list[Markup]] = {}
     cards: dict[tuple[int, str], Markup] = {}  # a clip may be in two groups
     every = [clip for machine in report.machines for clip in machine.clips]
@@ -52,10 +52,18 @@ def listen(report: Report, budget: int) -> Markup:
 
 
 def mp3(samples: np.ndarray, sample_rate: int) -> bytes:
-    """One channel of sound as MP3, which all browsers play; resampled where MP3 does not know the sample rate (Hz)."""
+    """One channel of sound as MP3, which all browsers play.
+
+    Parameters
+    ----------
+    samples : (samples,) float32
+        At full scale 1.
+    sample_rate
+        In Hz; where MP3 does not have it, the sound is resampled to the next lower rate.
+    """
     rate = next((r for r in MP3_RATES if r <= sample_rate), MP3_RATES[-1])
     if rate != sample_rate:
-        import scipy.signal  # half of the time that the report takes to start, and seldom needed
+        import scipy.signal  # here, because it takes half of the time that the report needs to start, and is seldom used
 
         common = math.gcd(rate, sample_rate)
         samples = scipy.signal.resample_poly(samples, rate // common, sample_rate // common)

@@ -1,16 +1,17 @@
-"""report.html: one self-contained page that opens without a network. Data in, HTML out.
+"""Render report.html: one page that opens without a network.
 
 The page holds its style, script, figures (SVG) and sounds (MP3) itself; a content policy in it forbids any request.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
+from humwatch.evaluation.official import EVERY_SET, EVERY_TYPE, KEYS, mean
 from humwatch.evaluation.selection import all_trials
 from humwatch.report.content import Report, Study
 from humwatch.report.figures import style
@@ -22,13 +23,15 @@ from humwatch.report.words import trial_name, varied, words
 LISTEN = Markup("<!-- the clips -->")
 CRITERIA = {
     "val_loss": "the loss of held-out normal clips",
+    "leave_id_out": "how well machine ids that were left out of training are told from their siblings",
     "pseudo_auc": "how well the scores tell held-out normal clips from patched copies of them (pseudo-anomalies)",
 }
 TABLES = {
+    "official": "The challenge's official score",
     "selected": "What each sweep chose without labels, and what the labels would have chosen",
     "summary": "Every configuration, mean over its seeds",
     "auc": "Every trial and machine id",
-    "decisions": "Thresholds, and what they are worth on the test clips",
+    "decisions": "Thresholds, and how well they decide on the test clips",
     "comparison": "Beside published results",
 }
 # Colours of the figures that follow the page's light or dark theme.
@@ -47,7 +50,10 @@ THEME = {
 
 
 def render(report: Report) -> str:
-    """The whole page. Clips that would make it larger than `limit_mb` are left out, the least telling first, and counted."""
+    """The whole page as HTML.
+
+    Clips that would make it larger than `limit_mb` are left out, the least telling first, and counted.
+    """
     before, after = _page(report).split(LISTEN)
     budget = int(report.limit_mb * 1e6) - len((before + after).encode()) - 20_000
     return str(before + listen(report, budget) + after)
@@ -69,6 +75,10 @@ def _page(report: Report) -> str:
         diverged=diverged,
         studies=[_study(study) for study in report.studies],
         chosen=[_chosen(row) for _, row in report.chosen.iterrows()],
+        reasons={
+            machine_type: table_of(table, f"Candidates for {machine_type}", as_it_is=True)
+            for machine_type, table in report.reasons.items()
+        },
         detail=_inline(report.detail, "chosen"),
         listen=LISTEN,
         tables={
@@ -82,7 +92,7 @@ def _page(report: Report) -> str:
 
 def _numbers(report: Report, trials: pd.DataFrame) -> list[tuple[str, str, str]]:
     """What the summary says first: (name, value, note)."""
-    numbers = []
+    numbers = [*_official(report)]
     chosen = report.chosen[report.chosen["auc"].notna()]
     if len(chosen):
         mean = chosen["auc"].mean()
@@ -101,6 +111,29 @@ def _numbers(report: Report, trials: pd.DataFrame) -> list[tuple[str, str, str]]
     told = ", ".join(f"{int(those.sum())} {kind}" for kind, those in counts.items() if those.any()) or "none"
     numbers.append(("Clips", f"{len(tested):,}", f"{int((~tested).sum()):,} to train on; tested: {told}"))
     return numbers
+
+
+def _official(report: Report) -> Iterator[tuple[str, str, str]]:
+    """The official score of the chosen trials, of each set that it is measured on."""
+    table = report.tables.get("official", pd.DataFrame())
+    if table.empty:
+        return
+    epochs = report.chosen["epochs"].fillna(0).astype(int) if "epochs" in report.chosen else 0
+    chosen = report.chosen.assign(epochs=epochs)[KEYS]
+    for name, part in table.fillna({"set": ""}).groupby("set", sort=False):
+        rows = part.merge(chosen, on=KEYS)
+        if name == EVERY_SET or rows.empty:
+            continue
+        kind = rows["averaged"].iloc[0]
+        note = (
+            f"{kind} mean of {rows['figures'].sum()} AUCs and pAUCs of {len(rows)} machine type{'s'[: len(rows) != 1]}"
+        )
+        everything = part[part["machine_type"] == EVERY_TYPE].merge(rows[KEYS[:-1]].drop_duplicates(), on=KEYS[:-1])
+        value = mean(np.repeat(rows["official"].to_numpy(float), rows["figures"].to_numpy(int)), kind == "harmonic")
+        if len(rows) == 1 or len(everything) == 1:
+            whole = rows.iloc[0] if len(rows) == 1 else everything.iloc[0]
+            note += f", 95 % interval {whole['official_low']:.3f} to {whole['official_high']:.3f}"
+        yield f"Official score{f', {name} set' if name else ''}", f"{value:.3f}", note
 
 
 def _chosen(row: pd.Series) -> dict[str, Any]:
@@ -173,7 +206,17 @@ def _inline(svgs: Mapping[str, str], prefix: str) -> list[Markup]:
 
 
 def inline_svg(svg: str, prefix: str, title: str) -> Markup:
-    """A figure's SVG as part of the page: its ids made unique, its colours and letters those of the page."""
+    """A figure's SVG as part of the page: with ids that are unique, and the page's colours and fonts.
+
+    Parameters
+    ----------
+    svg
+        As matplotlib writes it.
+    prefix
+        What its ids begin with.
+    title
+        Read to those who cannot see the figure.
+    """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     prefix = re.sub(r"[^\w-]", "", prefix)
@@ -190,13 +233,13 @@ def inline_svg(svg: str, prefix: str, title: str) -> Markup:
 
 
 def _point(rows: pd.DataFrame, table: pd.DataFrame) -> str:
-    """The values of what the sweep varies, of the first of these rows."""
+    """The values of the varied parameters in the first of these rows."""
     row = rows.iloc[0]
     return ", ".join(f"{words(n)} {cell_text(n, row[n])}" for n in varied(table)) or row["trial"]
 
 
 def _auc(rows: pd.DataFrame) -> str:
-    """That of the first of these rows, nothing where it is not measured."""
+    """The AUC of the first of these rows; empty where it is not measured."""
     value = rows["auc"].iloc[0]
     return f"{value:.3f}" if np.isfinite(value) else ""
 

@@ -1,4 +1,4 @@
-"""A table as the page shows it: what is the same in every row is said once, below; headings sort it."""
+"""Tables as the report page shows them: what is the same in every row stands once, below; headings sort the rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,14 +12,27 @@ from humwatch.report.words import words
 ROWS = 300  # of a table
 NEVER_FIXED = {"auc", "auc_low", "auc_high"}
 CHOICES = {"selected": ("chosen", "good"), "best_by_labels": ("best by labels", ""), "diverged": ("diverged", "warn")}
-# Who it is, what it was made with (""), how well it did, how it was chosen; the long names last.
+# The order of columns: the machine, the parameters (""), the measures, the choice; long names last.
 ORDER = ["machine_type", "machine_id", "", "auc", "auc_low", "auc_high", "auc_mean", "auc_std", "pauc", "pauc_mean",
-         "pauc_std", *CHOICES, "val_loss", "pseudo_auc", "seconds_per_epoch", "trial", "note"]  # fmt: skip
+         "pauc_std", "auc_source", "auc_target", "official", "official_low", "official_high", *CHOICES, "val_loss",
+         "leave_id_out", "pseudo_auc", "seconds_per_epoch", "trial", "note"]  # fmt: skip
 
 
 @dataclass
 class Cell:
-    """Its text, or its chips (word, look); the attributes of its element."""
+    """One cell.
+
+    Attributes
+    ----------
+    text
+        What it shows, without chips.
+    chips
+        Word and look (CSS class) of each.
+    attributes
+        Of its HTML element.
+    is_code
+        Whether it is set like source code.
+    """
 
     text: str = ""
     chips: list[tuple[str, str]] = field(default_factory=list)
@@ -29,9 +42,20 @@ class Cell:
 
 @dataclass
 class Table:
-    """columns: name -> "text", "number", "interval" or "choice". rows: whether it is chosen, and its cells.
+    """A table to be filled into its template.
 
-    length: rows that there are, of which the first `ROWS` are shown. same: what is the same in all of them.
+    Attributes
+    ----------
+    caption
+        Its heading.
+    columns
+        The kind of each column: "text", "number", "interval" or "choice".
+    rows
+        Whether the row is that of a chosen trial, and its cells.
+    length
+        The number of rows, of which the first `ROWS` are shown.
+    same
+        What is the same in all of them, in words.
     """
 
     caption: str
@@ -42,7 +66,10 @@ class Table:
 
 
 def table_of(table: pd.DataFrame, caption: str, as_it_is: bool = False) -> Table:
-    """as_it_is: columns in their order, nothing left out."""
+    """Make a data frame a table of the page: its columns sorted, those that are the same in all rows left out.
+
+    With `as_it_is`, the columns stay in their order, and none is left out.
+    """
     names, same = [str(c) for c in table], ""
     if not as_it_is:
         names = sorted(
@@ -74,7 +101,7 @@ def cell_text(column: str, value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float):
-        if "auc" in column:
+        if "auc" in column or column.startswith("official"):
             return f"{value:.3f}"
         return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.4g}"
     return str(value)

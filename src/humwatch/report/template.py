@@ -1,4 +1,4 @@
-"""The page's templates, filled. Whatever goes into them is escaped, except `Markup`: what this package itself has made."""
+"""Fill the page's templates. All that goes into them is escaped, except `Markup`, which this package itself has made."""
 
 from typing import Any
 
@@ -18,5 +18,5 @@ _TEMPLATES.filters["words"] = words
 
 
 def fill(name: str, **content: Any) -> Markup:
-    """The template `templates/<name>.j2` with its content."""
+    """The template `templates/<name>.j2`, filled with its content."""
     return Markup(_TEMPLATES.get_template(f"{name}.j2").render(content))

@@ -1,4 +1,4 @@
-"""Names and values as they are read, in figures and on the page."""
+"""Names and values as a reader sees them in figures and on the report page."""
 
 from typing import Any
 
@@ -10,6 +10,9 @@ from humwatch.evaluation.selection import NOT_PARAMETERS
 WORDS = {
     "auc": "AUC",
     "pauc": "pAUC",
+    "auc_source": "AUC source",
+    "auc_target": "AUC target",
+    "official": "official score",
     "heard": "seen in training",
     "kl_weight": "KL weight",
     "n_normal": "normal clips",
@@ -17,12 +20,13 @@ WORDS = {
     "n_mels": "mel bins",
     "seconds_per_epoch": "s per epoch",
     "val_loss": "validation loss",
+    "leave_id_out": "left-out-id AUC",
     "pseudo_auc": "pseudo-anomaly AUC",
 }
 
 
 def words(name: str) -> str:
-    """A column's name as it is read: "learning_rate" -> "learning rate"."""
+    """A column's name in words: "learning_rate" becomes "learning rate"."""
     return WORDS.get(name, name.replace("_", " "))
 
 
@@ -42,7 +46,7 @@ def varied(table: pd.DataFrame) -> list[str]:
 
 
 def trial_name(row: pd.Series) -> str:
-    """A trial's name and, where its detector has epochs, the number at which it is read."""
+    """A trial's name and, where its detector has epochs, their number."""
     epochs = row.get("epochs", 0)
     return (
         row["trial"] if pd.isna(epochs) or epochs == 0 else f"{row['trial']}, {int(epochs)} epoch{'s'[: epochs != 1]}"

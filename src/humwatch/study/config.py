@@ -29,9 +29,8 @@ SCHEMA = Path(__file__).with_name("config.schema.yaml")
 SCHEMA_NAME = "src/humwatch/study/config.schema.yaml"  # as a developer knows it
 MOST_GB = 64  # of memory for one job
 
-UNREADABLE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
-)  # control characters, halves of surrogate pairs
+# Control characters, and halves of surrogate pairs.
+UNREADABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def read_schema() -> Schema:
@@ -43,9 +42,19 @@ def read_schema() -> Schema:
 
 
 def validate(config: dict[str, Any], schema: Schema) -> dict[str, Any]:
-    """Return `config` with every default filled in, and whole numbers as integers.
+    """Check a configuration, and return it with every default filled in and whole numbers as integers.
 
-    schema: `read_schema()`. Raises one InputError with a sentence per faulty key: its name, what was got, what is allowed.
+    Parameters
+    ----------
+    config
+        As `reading.read` returns it; it is not changed.
+    schema
+        What `read_schema` returns.
+
+    Raises
+    ------
+    InputError
+        With a sentence for each faulty key: its name, what was given, what is allowed.
     """
     refuse(_strange_values(config))
     config = copy.deepcopy(config)
@@ -69,7 +78,13 @@ def validate(config: dict[str, Any], schema: Schema) -> dict[str, Any]:
 
 
 def trial_parameters(schema: Schema, detector: str) -> dict[str, Schema]:
-    """Schema of each parameter that a trial of `detector` has, in the schema's order."""
+    """The schema of each parameter that a trial of `detector` has, in the schema's order.
+
+    Raises
+    ------
+    InputError
+        The schema has no such detector.
+    """
     entries = schema["$defs"]["detectors"]
     if detector not in entries:
         raise InputError(f"config: trial.detector is {shown(detector)}, it must be one of {', '.join(sorted(entries))}")
@@ -77,7 +92,7 @@ def trial_parameters(schema: Schema, detector: str) -> dict[str, Schema]:
 
 
 def fits(value: Any, schema: Schema) -> bool:
-    """Whether one value is as its own schema says."""
+    """Whether a value is as its schema says."""
     return _Validator(schema).is_valid(value)
 
 
@@ -90,7 +105,7 @@ def described(schema: Schema) -> str:
 
 
 def _fullmatch(validator: Any, pattern: str, instance: Any, schema: Schema) -> Iterator[Any]:
-    """Patterns are of the whole text: `$` alone matches before a last line break too."""
+    """Match a pattern against the whole text: `$` alone matches before a last line break too."""
     if isinstance(instance, str) and not re.fullmatch(pattern, instance):
         yield jsonschema.ValidationError(f"{instance!r} is not like {pattern!r}")
 
@@ -99,7 +114,7 @@ _Validator: Any = jsonschema.validators.extend(jsonschema.Draft202012Validator, 
 
 
 def _strange_values(config: Any) -> Iterator[str]:
-    """What no key of a configuration may be, whatever its schema says."""
+    """A sentence for each value that no key of a configuration may have, whatever its schema says."""
     if not isinstance(config, dict):
         yield f"the configuration is {shown(config)}, it must be a mapping (dataset: ...): see config/README.md"
         return
@@ -148,7 +163,7 @@ def _with_trial_parameters(schema: Schema) -> Schema:
     every: dict[str, Schema] = dict(common)
     for hyperparameters in entries.values():
         for name, parameter in hyperparameters.items():
-            # One detector's default is not another's, nor are its limits: `trials` checks what is whose.
+            # Detectors may differ in default and limits of a parameter: `trials` checks each against its own detector.
             known = every.setdefault(name, {key: value for key, value in parameter.items() if key != "default"})
             if name not in common and known != parameter:
                 every[name] = _union(known, parameter)
@@ -158,9 +173,9 @@ def _with_trial_parameters(schema: Schema) -> Schema:
             detector: {
                 "type": "object",
                 "additionalProperties": False,
-                "properties": {k: {kk: vv for kk, vv in v.items() if kk != "default"} for k, v in parameters.items()},
+                "properties": {k: {kk: vv for kk, vv in v.items() if kk != "default"} for k, v in own.items()},
             }
-            for detector, parameters in entries.items()
+            for detector, own in ((name, {"scope": common["scope"]} | entry) for name, entry in entries.items())
         },
         "additionalProperties": False,
     }
@@ -236,7 +251,7 @@ def _grids(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _with_whole_numbers(value: Any, schema: Schema) -> Any:
-    """The value with integers where the schema wants them: of 2.0, names and wildcards would be others."""
+    """The value with integers where the schema asks for them: 2.0 would give other names of trials than 2."""
     for part in schema.get("anyOf", []):
         value = _with_whole_numbers(value, part)
     if isinstance(value, dict):
@@ -277,7 +292,7 @@ def _unused_keys(dataset: Mapping[str, Any], properties: Schema) -> Iterator[str
 
 
 def _clashing_names(config: Mapping[str, Any]) -> Iterator[str]:
-    """Names that would be one file; there are disks on which large and small letters are the same."""
+    """Names that would be the same file; on some disks upper and lower case are the same."""
     for section in ("features", "augmentations", "sweeps", "ensembles"):
         seen: dict[str, str] = {}
         for name in config[section]:
@@ -302,12 +317,17 @@ def _clashing_names(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _feature_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    rate, seconds = sources.of(config["dataset"]).known_clips()
+    source = sources.of(config["dataset"])
+    (rate, seconds), channels = source.known_clips(), source.channels
+    if len(channels) != len({*channels}):
+        yield f"config: dataset.channel.near and far are both {channels[0]}: give two channels, or channel: {channels[0]}"
     for name, stated in config["features"].items():
         here, feature = f"config: features.{name}", make(stated)
         yield from (f"{here}.{problem}" for problem in feature.problems(rate, seconds))
         if not feature.from_recordings:
             continue
+        if feature.hears_far and len(channels) < 2:
+            yield f"{here}.source is {feature.name}, which hears a far microphone too: set dataset.channel to {{near: 0, far: 1}}"
         needed = feature.memory(sizes.CLIPS_AT_ONCE, rate or sizes.SAMPLE_RATE, seconds or 1) / 1e9
         if needed > MOST_GB:
             yield (

@@ -12,5 +12,15 @@ CLIPS_AT_ONCE = 64  # a row group of the feature store
 def frame_shape(
     feature: Mapping[str, Any], sample_rate: int = SAMPLE_RATE, seconds: float = SECONDS
 ) -> tuple[int, int]:
-    """Frames of a clip of so many seconds and values per frame. feature: as a validated configuration states it."""
+    """Number of frames of a clip, and of values per frame.
+
+    Parameters
+    ----------
+    feature
+        As a validated configuration states it.
+    sample_rate
+        In Hz.
+    seconds
+        Length of the clip.
+    """
     return make(feature).shape(sample_rate, seconds)

@@ -10,10 +10,15 @@ from humwatch.errors import InputError
 
 
 def imported_files(roots: Iterable[str | Path], source: Path) -> list[str]:
-    """`roots`, then every file below `source` that they import, directly or not, sorted.
+    """The files `roots`, then every file below `source` that they import, directly or not, sorted.
 
-    Only import statements count, but those under `if TYPE_CHECKING`, which never run: a module that is imported by a computed
-    name must be among the roots.
+    Only import statements count, except those under `if TYPE_CHECKING`, which never run: a module that is imported by a
+    computed name must be among the roots.
+
+    Raises
+    ------
+    InputError
+        A file is not Python.
     """
     found: set[Path] = set()
     first = [Path(root) for root in roots]
@@ -26,13 +31,13 @@ def imported_files(roots: Iterable[str | Path], source: Path) -> list[str]:
     return [*map(str, first), *sorted(str(path) for path in found - set(first))]
 
 
-def code_checksum(script: str | Path, module: str) -> str:
-    """One checksum over a script, a module of humwatch that it imports by a computed name, and all of humwatch that they import.
+def code_checksum(script: str | Path, *modules: str) -> str:
+    """The SHA-256 of a script, modules of humwatch that it imports by computed names, and all of humwatch that they import.
 
-    Also what they import only when they need it: it says the same whatever has been loaded so far.
+    What they import within functions counts too, so that the checksum is the same whatever has been loaded so far.
     """
     source = Path(__file__).parents[2]
-    files = imported_files([script, _files_of(module, source)], source)
+    files = imported_files([script, *(_files_of(module, source) for module in modules)], source)
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
 
 

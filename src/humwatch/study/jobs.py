@@ -11,9 +11,16 @@ from humwatch.study.study import Study
 def training_arguments(
     study: Study, scope: str, trial: str, masks: Sequence[str], previous: Sequence[str]
 ) -> list[str]:
-    """What a model is, in one function: Snakemake calls every function for every job, which counts in large plans.
+    """The arguments of `train.py`, made in one function, as Snakemake calls each function of a rule for every job.
 
-    masks, previous: the files of `Study.mask_files` and `Study.previous_files`.
+    Parameters
+    ----------
+    study, scope, trial
+        Which model.
+    masks
+        The files of `Study.mask_files`.
+    previous
+        The files of `Study.previous_files`.
     """
     made = study.models[trial]
     hyperparameters = json.dumps(made.hyperparameters, sort_keys=True)

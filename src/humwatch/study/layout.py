@@ -10,7 +10,7 @@ TOLD = ("log.csv", "validation.parquet", "calibration.parquet")  # what is known
 MODEL_FILES = ("model.json", "model.safetensors", "training.safetensors", *TOLD)
 CHECKSUMS, TIMES = "sha256sums.txt", "times.csv"  # in tables/; the former in detectors/ too
 FIGURES = "figures.txt"  # the checksums of figures/
-# Columns of tables that are text whatever stands in them: a machine may be called 3, 1e5 or NA.
+# Columns of tables that are text whatever they hold: a machine may be called 3, 1e5 or NA.
 TEXT_COLUMNS = ["sweep", "trial", "machine_type", "machine_id", "machine_ids", "domain", "note", "detector", "feature"]
 TEXT_COLUMNS += ["scope", "augmentation", "score", "criterion", "reference", "set", "method", "source"]
 TEXT_COLUMNS += [f"{kind}_{column}" for kind in ("selected", "best_by_labels") for column in ("trial", "score")]
@@ -18,7 +18,7 @@ TEXT_COLUMNS += [f"{kind}_{column}" for kind in ("selected", "best_by_labels") f
 
 @dataclass(frozen=True)
 class Scope:
-    """What one model hears: a machine type, one machine id of it, or (None) all."""
+    """The machines that one model hears: a machine type, one machine id of it, or, where both are None, all."""
 
     machine_type: str | None = None
     machine_id: str | None = None
@@ -44,8 +44,8 @@ class Scope:
 class Layout:
     """Paths below the folder of one data set's results, `root`.
 
-    Arguments are names of folders as they are on the disk: slugs, names of scopes and trials. Those left out are Snakemake's
-    wildcards, so that the same methods make the patterns of rules.
+    Arguments are names of folders as they are on the disk: slugs, names of scopes and trials. An argument that is left out is
+    a wildcard of Snakemake, so that the same methods make the patterns of rules.
     """
 
     root: str
@@ -62,8 +62,12 @@ class Layout:
         return f"{self.root}/masks/{augmentation}/{feature}/{machine_type}/masks.parquet"
 
     def model(self, scope: str = "{scope}", trial: str = "{trial}", epochs: int | str = "{epochs}") -> str:
-        """The folder of one model at one milestone; `MODEL_FILES` are in it."""
+        """The folder of one model at one milestone, with the files `MODEL_FILES`."""
         return f"{self.root}/models/{scope}/{trial}/epochs-{epochs}"
+
+    def leave_id_out(self, scope: str = "{scope}", trial: str = "{trial}", epochs: int | str = "{epochs}") -> str:
+        """What a trial that is judged without labels makes of machine ids that were left out of its training."""
+        return f"{self.model(scope, trial, epochs)}/leave_id_out.parquet"
 
     def scores(self, scope: str = "{scope}", trial: str = "{trial}", epochs: int | str = "{epochs}") -> str:
         return f"{self.root}/scores/{scope}/{trial}/epochs-{epochs}.parquet"
@@ -71,5 +75,5 @@ class Layout:
     def of_model(
         self, kind: str, scope: str = "{scope}", trial: str = "{trial}", epochs: int | str = "{epochs}"
     ) -> str:
-        """What else there is of a model at a milestone, without a suffix: kind is interim, submission, logs/train, ..."""
+        """The path, without a suffix, of what else belongs to a model: `kind` is interim, submission, logs/train, ..."""
         return f"{self.root}/{kind}/{scope}/{trial}/epochs-{epochs}"

@@ -21,16 +21,16 @@ LABELS = {0: "normal", 1: "anomaly"}
 
 
 def fetched_table(files: Iterable[Fetched], checksums: bool) -> pd.DataFrame:
-    """A row per file that the study fetches: is it fetched, is it unpacked, is its MD5 the published one (if asked)."""
+    """A row per file that the study fetches: is it fetched and unpacked, and, with `checksums`, is its checksum as published."""
     rows = []
     for file in files:
         unpacked = "-" if file.unpacked is None else f"{file.unpacked} clips" if file.unpacked else "no"
-        rows.append({"file": file.path.name, **_fetched(file.path, file.md5, checksums), "unpacked": unpacked})
+        rows.append({"file": file.path.name, **_fetched(file.path, file.checksum, checksums), "unpacked": unpacked})
     return pd.DataFrame(rows)
 
 
 def read_seconds(folder: Path, clips: Iterable[ClipName]) -> dict[str, float | None]:
-    """Length of each clip in s, from its header; None where it cannot be read."""
+    """The length of each clip in seconds, from its header where that states it; None where a clip cannot be read."""
 
     def one(clip: ClipName) -> float | None:
         path = folder / clip.clip
@@ -38,7 +38,7 @@ def read_seconds(folder: Path, clips: Iterable[ClipName]) -> dict[str, float | N
             if length := soundfile.info(os.fsencode(path)).duration:
                 return length
         except (soundfile.LibsndfileError, OSError):
-            pass  # what libsndfile cannot open may be readable all the same, as may be what states no length
+            pass  # `audio` reads some files that libsndfile cannot open, or that state no length
         try:
             recording = audio.decode(path, audio.load(path))
         except InputError:
@@ -51,7 +51,10 @@ def read_seconds(folder: Path, clips: Iterable[ClipName]) -> dict[str, float | N
 
 
 def clip_table(source: BaseSource, clips: list[ClipName], seconds: dict[str, float | None]) -> pd.DataFrame:
-    """A row per machine type, id, split, label and, where there are any, domain, then one for all; expected: published."""
+    """Clips and hours per machine type, id, split, label and, where there are any, domain; the last row has the sums.
+
+    Of a published data set, the column `expected` has the number of clips that it should have.
+    """
     frame = pd.DataFrame(clips, columns=ClipName._fields)
     frame["label"] = frame["label"].map(LABELS).fillna("unlabelled")
     frame["hours"] = [(seconds.get(clip) or 0) / 3600 for clip in frame["clip"]]
@@ -76,7 +79,7 @@ def clip_table(source: BaseSource, clips: list[ClipName], seconds: dict[str, flo
 
 
 def checksum_lines(source: BaseSource, folder: Path, clips: list[ClipName]) -> str:
-    """Every clip's SHA-256 against the clip table of the last run; CRC-32 of unpacked clips against their manifests."""
+    """Sentences that compare each clip's SHA-256 with the last run's clip table, and its CRC-32 with the archive's manifest."""
     with ThreadPoolExecutor(THREADS) as pool:
         read = list(pool.map(lambda clip: _checksums(folder / clip.clip), clips))
     known = Path("results", source.name, "clips.parquet")
@@ -95,19 +98,22 @@ def checksum_lines(source: BaseSource, folder: Path, clips: list[ClipName]) -> s
     return "\n".join(lines)
 
 
-def _fetched(path: Path, md5: str | None, checksums: bool) -> dict[str, str]:
+def _fetched(path: Path, published: str | None, checksums: bool) -> dict[str, str]:
     part = path.with_name(path.name + ".part")
     if path.exists():
         row = {"fetched": f"{path.stat().st_size / 1e6:.1f} MB"}
         if checksums:
-            with open(path, "rb") as file:
-                row["md5"] = (
-                    "as published" if hashlib.file_digest(file, "md5").hexdigest() == md5 else "OTHER THAN PUBLISHED"
-                )
+            row["checksum"] = "none is known" if published is None else _checked(path, published)
         return row
     return {"fetched": f"begun, {part.stat().st_size / 1e6:.1f} MB" if part.exists() else "no"} | (
-        {"md5": "-"} if checksums else {}
+        {"checksum": "-"} if checksums else {}
     )
+
+
+def _checked(path: Path, published: str) -> str:
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "md5" if len(published) == 32 else "sha256").hexdigest()
+    return "as published" if found == published else "OTHER THAN PUBLISHED"
 
 
 def _checksums(path: Path) -> tuple[str, str]:

@@ -26,9 +26,16 @@ from humwatch.study.study import Study
 from humwatch.study.trials import Trial
 
 # Measured on one core of an AMD EPYC server with torch 2.13 (docs/cluster.md says how), as CPU time and peak memory.
-STAGE_MB = {"train": 600, "score": 550, "features": 250}  # peak memory of a stage's process; a training's frames apart
+STAGE_MB = {
+    "train": 600,
+    "score": 220,
+    "score by torch": 550,
+    "features": 250,
+}  # peak memory of a stage's process; a training's frames apart
 SNAKEMAKE_MB = 300  # the two Snakemakes, one in the other, that a cluster job runs in
-HELD = 1.2  # what a training holds of its clips, over the size of their frames: these, and numbers of windows
+HELD = (
+    1.2  # memory that a training's clips take, over the size of their frames: these, and the numbers of their windows
+)
 START_SECONDS = 3.0  # Python, the libraries, the first batch
 LIGHT_START_SECONDS = 0.7  # the same without torch: of features
 CHECK_SECONDS, DEMO_SECONDS = 0.001, 0.03  # a clip, opened and checked; a clip, generated
@@ -49,7 +56,19 @@ SHARING = 4
 
 @dataclass(frozen=True)
 class Training:
-    """One model up to one milestone. windows: training windows per epoch, masked copies included; epochs: to be trained."""
+    """The training of one model up to one milestone.
+
+    Attributes
+    ----------
+    parameters
+        Those of the trial.
+    windows
+        Training windows per epoch, masked copies included.
+    bins
+        Values per frame.
+    epochs
+        How many are still to be trained.
+    """
 
     parameters: Mapping[str, Any]
     windows: int
@@ -57,7 +76,7 @@ class Training:
     epochs: int
 
     def seconds(self, gpu: bool) -> float:
-        """Without the process's start."""
+        """Estimated seconds, without those that the process takes to start."""
         detector = detector_class(self.parameters["detector"])
         if (weights := detector.weights(self.parameters, self.bins)) is None:
             epochs = self.epochs / 100  # of a small network over vectors, if of any
@@ -73,7 +92,7 @@ class Training:
 
 
 def scoring_seconds(parameters: Mapping[str, Any], windows: float, bins: int) -> float:
-    """Of that many windows on one CPU core, without the process's start."""
+    """Estimated seconds to score so many windows on one CPU core, without those that the process takes to start."""
     detector = detector_class(parameters["detector"])
     if (weights := detector.weights(parameters, bins)) is None:
         return windows * STATISTICS_SECONDS
@@ -81,12 +100,12 @@ def scoring_seconds(parameters: Mapping[str, Any], windows: float, bins: int) ->
 
 
 def bins_of(study: Study, trial: str) -> int:
-    """Values per frame of what a trial hears."""
+    """Values per frame of a trial's feature."""
     return frame_shape(study.config["features"][study.models[trial].parameters["feature"]])[1]
 
 
 def training_seconds(study: Study, trial: str, epochs: int, frames: float, gpu: bool) -> float:
-    """Of a model up to one milestone, from the one before, on so many frames."""
+    """Estimated seconds to train a model from one milestone to the next, on so many frames."""
     parameters = study.models[trial].parameters
     copies = study.config["augmentations"].get(parameters["augmentation"], {}).get("copies", 0)
     to_train = epochs - study.previous(trial, epochs)
@@ -94,7 +113,7 @@ def training_seconds(study: Study, trial: str, epochs: int, frames: float, gpu: 
 
 
 def model_seconds(study: Study, scope: str, trial: str, gpu: bool) -> float:
-    """Of a model up to its last milestone."""
+    """Estimated seconds to train a model up to its last milestone."""
     frames = frame_shape(study.config["features"][study.models[trial].parameters["feature"]])[0]
     frames *= study.clips_of(study.scopes_by_name[scope], "train")
     return sum(training_seconds(study, trial, epochs, frames, gpu) for epochs in study.milestones[trial])
@@ -102,12 +121,12 @@ def model_seconds(study: Study, scope: str, trial: str, gpu: bool) -> float:
 
 @cache
 def group_of(study: Study, scope: str, trial: str, gpu: bool) -> str | None:
-    """The group of short trainings, several to a cluster job, or none. All milestones of a model are in it, or none is."""
+    """The group of short trainings, which share cluster jobs, or None; all milestones of a model are in the same."""
     return "short_trainings" if model_seconds(study, scope, trial, gpu) < SHORT_SECONDS else None
 
 
 def features_seconds(study: Study, feature: str, machine_type: str, split: str) -> float:
-    """Of a feature that is computed, for the clips of one machine type and split."""
+    """Estimated seconds to compute a feature for the clips of one machine type and split."""
     clips = sum(n for (t, of, _), n in study.clips.items() if t == machine_type and of == split)
     return clips * feature_class(study.config["features"][feature]["source"]).seconds_per_clip
 
@@ -117,27 +136,32 @@ def trial_scoring_seconds(study: Study, trial: str, frames: float) -> float:
 
 
 def stage_mb(stage: str) -> int:
-    """Memory to ask a cluster for. Stages but training hold 64 clips at a time, whatever their number."""
+    """Memory in MB to ask a cluster for; stages other than training hold 64 clips at a time, whatever their number."""
     return STAGE_MB[stage] + SNAKEMAKE_MB
 
 
+def scoring_mb(detector: str) -> int:
+    """Memory in MB to ask a cluster for, to score with a detector of this name."""
+    return stage_mb("score by torch" if detector_class(detector).scores_by_torch else "score")
+
+
 def training_mb(frames_mb: float, gpu: bool) -> int:
-    """Memory to ask a cluster for. frames_mb: the feature files' size; a training reads them whole, or maps what is too large."""
+    """Memory in MB to ask a cluster for; of the feature files, `frames_mb`, a training reads all, or maps what is too large."""
     return math.ceil(stage_mb("train") + HELD * min(frames_mb, MAPPED_ABOVE / 1e6) + gpu * CUDA_MB)
 
 
 def minutes(seconds: float) -> int:
-    """Run time to ask a cluster for: twice the estimate, for slower and busier machines, and five minutes to start and end."""
+    """Minutes to ask a cluster for: twice the estimate, for slower and busier machines, and five to start and end."""
     return 5 + math.ceil(2 * seconds / 60)
 
 
 def has_cuda() -> bool:
-    """Whether the installed torch can use a GPU; without importing it, which takes seconds."""
+    """Whether the installed torch can use a GPU, found without importing it, which takes seconds."""
     return not version("torch").endswith("+cpu")
 
 
 def check_device(device: str) -> None:
-    """InputError where a configuration asks for a GPU that the installed torch cannot use."""
+    """Raise InputError where a configuration asks for a GPU that the installed torch cannot use."""
     if device == "cuda" and not has_cuda():
         raise InputError(
             f"config: device is 'cuda', but torch {version('torch')} is built without CUDA: set auto or cpu, or install another"
@@ -170,7 +194,7 @@ class Plan:
         return pd.DataFrame(rows, columns=["stage", "jobs", "CPU core hours", "GPU hours"]).round(2)
 
     def on(self, gpus: int) -> dict[str, Any]:
-        """The study on that many GPUs, each with four CPU cores beside it."""
+        """What the study takes on that many GPUs, each with four CPU cores beside it: one row of a table."""
         lengths = sorted((sum(t.seconds(True) + START_SECONDS for t in c) for c in self.chains), reverse=True)
         # Milestones of one model follow each other; the longest first, each to the GPU that is free first.
         short = [length for length in lengths if length < SHORT_SECONDS]
@@ -220,5 +244,7 @@ class Plan:
         for trial in {(t.name, t.epochs): t for t in self.trials}.values():
             frames, bins = frame_shape(self.config["features"][trial.parameters["feature"]])
             for clips in self._tested(trial):
-                seconds += START_SECONDS + scoring_seconds(trial.parameters, clips * frames, bins)
+                by_torch = detector_class(trial.parameters["detector"]).scores_by_torch
+                seconds += START_SECONDS if by_torch else LIGHT_START_SECONDS
+                seconds += scoring_seconds(trial.parameters, clips * frames, bins)
         return seconds

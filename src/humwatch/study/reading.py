@@ -1,4 +1,4 @@
-"""Read YAML and JSON files of configurations, and say where one is none."""
+"""Read YAML and JSON files of configurations, and say in which line one is wrong."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from humwatch.errors import InputError, shown
 LARGEST_FILE = 1_000_000  # bytes
 MOST_VALUES = 100_000  # in one configuration
 DEEPEST = 20  # mappings and lists in each other
-MOST_PROBLEMS = 20  # that are said at once
+MOST_PROBLEMS = 20  # sentences at once
 
 # libyaml is ten times as fast, where PyYAML was built with it.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -26,9 +26,13 @@ MERGE, NULL = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:null"
 def read(paths: Iterable[str | Path]) -> dict[str, Any]:
     """A configuration in one or several YAML or JSON files, merged as `snakemake --configfile A B` merges them.
 
-    Later files override earlier ones, mappings in each other are merged. Raises InputError, with a sentence that names file
-    and line, for a file that cannot be read, for bad YAML, and for what YAML allows and nobody means: keys given twice,
-    several documents, tags, aliases that blow up.
+    Later files override earlier ones; nested mappings are merged.
+
+    Raises
+    ------
+    InputError
+        With file and line, for a file that cannot be read, for bad YAML, and for what YAML allows and nobody means: keys
+        given twice, several documents, tags, aliases that expand without end.
     """
     config: dict[str, Any] = {}
     for path in paths:
@@ -37,14 +41,14 @@ def read(paths: Iterable[str | Path]) -> dict[str, Any]:
 
 
 def check_files(paths: Iterable[str | Path]) -> None:
-    """Raise InputError where `read` would. Pipes are left out: they have been read, once and for all."""
+    """Raise InputError where `read` would; pipes are left out, as they can be read only once."""
     for path in map(Path, paths):
         if path.is_file() or path.is_dir() or not path.exists():
             read_file(path)
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """What one file holds."""
+    """The configuration in one file; InputError as for `read`."""
     text = _text(path)
     try:  # as Snakemake does: of JSON, 1e-3 is a number
         found = json.loads(text)
@@ -84,7 +88,7 @@ def refuse(problems: Iterable[str]) -> None:
 
 
 def shortened(text: str) -> str:
-    """A name or a cause, a long one in part."""
+    """A name or a cause, shortened where it is long."""
     return text if len(text) <= 60 else f"{text[:40]}...{text[-15:]}"
 
 
@@ -125,7 +129,7 @@ def _text(path: Path) -> str:
 
 
 def _check_events(path: Path, text: str) -> None:
-    """Refuse, before anything is built, what would be built without end, and what Snakemake and we read differently."""
+    """Refuse, before anything is built, what would expand without end, and what Snakemake would read differently."""
     depth = documents = 0
     event: Any
     for event in yaml.parse(text, LOADER):
@@ -145,7 +149,7 @@ def _check_events(path: Path, text: str) -> None:
 def _check_node(
     node: yaml.Node, loader: Any, path: Path, keys: tuple[str, ...], counted: dict[int, int], twice: list[str]
 ) -> int:
-    """Number of values, those of aliases counted wherever they stand. twice: gets a sentence for each key that is."""
+    """Number of values, with those of an alias at each of its places; `twice` gets a sentence for each key given twice."""
     if id(node) in counted:
         return counted[id(node)]
     line = node.start_mark.line + 1

@@ -1,4 +1,4 @@
-"""The parts of the configuration's schema that the code states itself, written into config.schema.yaml: `make schema`.
+"""Write the parameters of sources, features and detectors from their source code into config.schema.yaml: `make schema`.
 
 Each part stands between two comments, which name it; the rest of the file is written by hand. Planning reads the file alone.
 """
@@ -19,10 +19,10 @@ from humwatch.study.config import SCHEMA, Schema
 
 EPOCHS = {"description": "Passes over the training clips.", "type": "integer", "minimum": 1, "maximum": 100_000}
 PART = re.compile(r"^( *)# From here to its end, `make schema` writes: (\w+)\n(.*?)^\1# End of \2\n", re.M | re.S)
-LONGEST = 122  # letters of a line, its indentation apart
+LONGEST = 122  # letters of a line, without its indentation
 
 
-# What stands in each part. A new part is a line here, and its two comments in the file.
+# What each part holds. A new part is a line here, and its two comments in the file.
 PARTS: dict[str, Callable[[], Schema]] = {
     "dataset": sources.schemas,
     "features": lambda: {"features": features.schemas()},
@@ -33,14 +33,14 @@ PARTS: dict[str, Callable[[], Schema]] = {
 
 
 def of_detector(detector: type[BaseDetector]) -> Schema:
-    """All that a trial of the detector may state, beside what every trial may."""
+    """The schema of the parameters that a trial of this detector has besides those of every trial."""
     epochs = {"epochs": EPOCHS | {"default": detector.epochs}} if detector.epochs else {}
     score = {"score": detector.scores | {"default": detector.default_score}} if detector.scores else {}
     return epochs | schema_of(detector.Hyperparameters) | score
 
 
 def written(text: str) -> str:
-    """The schema's file with its parts made anew."""
+    """The text of the schema's file with its parts made anew."""
 
     def part(found: re.Match[str]) -> str:
         indent, name, old = found.groups()

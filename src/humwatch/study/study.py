@@ -1,6 +1,6 @@
-"""A configuration, expanded: its trials, the models that they need, the machines that those are of, and the files of all of them.
+"""A configuration, expanded: its trials, the models that they need, the machines that these hear, and the files of all of them.
 
-What the rules of the workflow and `humwatch plan` go by. Nothing is read but names of recordings.
+The rules of the workflow and `humwatch plan` go by it. Of recordings, only the names are read.
 """
 
 import itertools
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from humwatch.datasets import source as sources
+from humwatch.features.base import make
 from humwatch.slugs import slug
 from humwatch.study import trials
 from humwatch.study.config import Schema
@@ -20,14 +21,42 @@ SCOPES = ("machine_type", "machine_id", "all")
 
 
 class Study:
-    """All that a validated configuration asks for. Raises InputError where its data or trials cannot be.
+    """All that a validated configuration asks for.
 
-    sweeps: name -> trials. trials: all of them. models: name -> the first trial of that
-    name, whose others differ in epochs or score. milestones: name -> epochs at which its models are read. poolings: (name,
-    epochs) -> scores that trials read of it. source: of the data. machines: (machine type, split) -> machine ids.
-    recordings: the same -> clips, of data that are there. clips: (machine type, split, machine id) -> their number.
-    scopes, tested_scopes: kind of scope -> its models, and those whose test clips are there. types, scopes_by_name: what the
-    wildcards machine_type and scope stand for.
+    Attributes
+    ----------
+    sweeps
+        The trials of each sweep, by its name.
+    trials
+        All trials, each once.
+    models
+        By name, the first trial of that name; others of the same name differ in epochs or score alone.
+    milestones
+        By name of a model, the epochs at which it is read.
+    poolings
+        By name and epochs of a model, the scores that trials read of it.
+    source, folder
+        The data source, and where its recordings are.
+    machines
+        The machine ids of each machine type and split.
+    recordings
+        The clips of each machine type and split that are there.
+    clips
+        The number of clips of each machine type, split and machine id.
+    several
+        Machine types with several ids to train on.
+    judges
+        By a trial's key, the trials whose models, judged by ids left out of training, stand for it; empty where there is
+        nothing to judge.
+    scopes, tested_scopes
+        By kind of scope, its models, and those of them whose test clips are there.
+    types, scopes_by_name
+        What Snakemake's wildcards `machine_type` and `scope` stand for.
+
+    Raises
+    ------
+    InputError
+        The data or the trials cannot be as stated.
     """
 
     def __init__(self, config: Mapping[str, Any], schema: Schema) -> None:
@@ -47,6 +76,8 @@ class Study:
         for trial in self.trials:
             self.milestones[trial.name].add(trial.epochs)
             self.poolings.setdefault((trial.name, trial.epochs), []).append(trial.parameters["score"])
+        self.several = [t for t in self.machine_types("train") if len(self.machines[t, "train"]) > 1]
+        self.judges = trials.judges(self.trials, config, schema) if self.several else {}
         self.scopes = {kind: self._scopes(kind) for kind in SCOPES}
         self.scopes_by_name = {scope.name: scope for listed in self.scopes.values() for scope in listed}
         self.tested_scopes = {k: [s for s in listed if self._is_tested(s)] for k, listed in self.scopes.items()}
@@ -57,7 +88,7 @@ class Study:
 
     @cached_property
     def trained(self) -> list[str]:
-        """The mark of each model at each milestone, with repetitions where trials differ in their score alone."""
+        """The `model.json` of each model at each milestone, with repetitions where trials differ in their score alone."""
         return [
             f"{self.layout.model(scope.name, t.name, t.epochs)}/model.json"
             for t in self.trials
@@ -70,10 +101,25 @@ class Study:
         return [self.layout.scores(scope.name, t.name, t.epochs) for t, scope in self._tested()]
 
     @cached_property
+    def judged(self) -> list[str]:
+        """What the models that are judged make of ids left out of their training; of ensembles, as far as they are tested."""
+        found = {(t.name, t.epochs): t for judges in self.judges.values() for t in judges}
+        return [
+            self.layout.leave_id_out(scope.name, t.name, t.epochs)
+            for t in found.values()
+            for scope in (self.tested_scopes if t.members else self.scopes)[t.parameters["scope"]]
+            if self.is_judged(scope)
+        ]
+
+    def is_judged(self, scope: Scope) -> bool:
+        """Whether a model of this scope can be judged: a machine that it hears has siblings."""
+        return any(scope.hears(t) for t in self.several)
+
+    @cached_property
     def measured(self) -> list[str]:
-        """All that tables, figures and report read of models, sorted."""
+        """The score files, and the files of models, that tables, figures and report read, sorted."""
         folders = {self.layout.model(scope.name, t.name, t.epochs) for t, scope in self._tested()}
-        return sorted({*self.scored, *(f"{f}/{name}" for f in folders for name in TOLD)})
+        return sorted({*self.scored, *self.judged, *(f"{f}/{name}" for f in folders for name in TOLD)})
 
     @cached_property
     def scored_types(self) -> list[str]:
@@ -82,19 +128,24 @@ class Study:
         scopes = [scope for kind in used for scope in self.tested_scopes[kind]]
         return [t for t in self.machine_types("test") if any(scope.hears(t) for scope in scopes)]
 
+    def channel(self, feature: str) -> int | str | list[int | str]:
+        """The channel that a named feature hears, or all of them where it hears the far ones too."""
+        channels = self.source.channels
+        return channels if make(self.config["features"][feature]).hears_far else channels[0]
+
     @property
     def unheard(self) -> list[str]:
-        """Machine types with test clips alone, where a trial's scope leaves them out."""
+        """Machine types without training clips, where a trial's scope leaves these out."""
         if all(t.parameters["scope"] == "all" for t in self.trials):
             return []
         return sorted({*self.machine_types("test")} - {*self.machine_types("train")})
 
     def previous(self, trial: str, epochs: int) -> int:
-        """The milestone that a training goes on from; 0: from none."""
+        """The milestone that a training goes on from; 0 where it starts afresh."""
         return max((n for n in self.milestones[trial] if n < epochs), default=0)
 
     def feature_files(self, scope: str, trial: str, split: str) -> list[str]:
-        """The features of a split that a model is trained on, or scores."""
+        """The feature files of a split that a model is trained on, or scores."""
         feature = self.models[trial].parameters["feature"]
         return [self.layout.features(feature, t, split) for t in self._types_of(scope, split)]
 
@@ -106,7 +157,7 @@ class Study:
         return [self.layout.masks(*made, t) for t in self._types_of(scope, "train")]
 
     def previous_files(self, scope: str, trial: str, epochs: int) -> list[str]:
-        """The model that a training goes on from."""
+        """The files of the model that a training goes on from; none where it starts afresh."""
         if not (previous := self.previous(trial, epochs)):
             return []
         return [f"{self.layout.model(scope, trial, previous)}/{name}" for name in MODEL_FILES]
@@ -130,7 +181,7 @@ class Study:
 
     @cached_property
     def sample_rate(self) -> int:
-        """Hz that every clip must have: as known, or as most training clips have; 0 where none can be read."""
+        """The sample rate in Hz that every clip must have: as known, or that of most training clips; 0 where none can be read."""
         if known := self.source.known_clips()[0]:
             return known
         from humwatch.datasets import audio  # soundfile takes time to load
@@ -139,7 +190,7 @@ class Study:
         return audio.common_sample_rate([Path(self.folder, clip.clip) for clip in clips]) or 0
 
     def clips_of(self, scope: Scope, split: str) -> int:
-        """Number of clips that a model hears."""
+        """The number of clips of a split that a model hears."""
         return sum(n for (t, of, i), n in self.clips.items() if of == split and scope.hears(t, i))
 
     def _scopes(self, kind: str) -> list[Scope]:

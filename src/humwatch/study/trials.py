@@ -5,7 +5,7 @@ import hashlib
 import importlib.util
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +21,24 @@ NOT_IN_NAME = ("detector", "epochs", "score")
 NOT_HYPERPARAMETERS = (*NOT_IN_NAME, "feature", "scope", "augmentation", "seed")
 # What a trial may be whatever its other parameters are.
 INDEPENDENT = {"seed", "epochs", "learning_rate", "kl_weight", "patience", "recipe", "precision", "weight_decay"}
+# Trials that differ in these alone minimise the same loss on the same held-out clips; `score` is chosen after training.
+SAME_LOSS = {"learning_rate", "batch_size", "epochs", "seed", "hidden", "latent", "bottleneck", "score"}
 LONGEST_NAME = 160
 MOST_TRIALS = 20_000
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One line of a sweep. name: the model's folder; parameters: all of them, with their defaults.
+    """One point of a sweep.
 
-    members: the trials that an ensemble combines; other trials have none.
+    Attributes
+    ----------
+    name
+        The model's folder.
+    parameters
+        All of them, with their defaults.
+    members
+        The trials that an ensemble combines; other trials have none.
     """
 
     name: str
@@ -38,13 +47,18 @@ class Trial:
 
     @property
     def epochs(self) -> int:
-        """Milestone at which the trial is read; 0 for detectors without epochs."""
+        """The milestone at which the trial's model is read; 0 for detectors without epochs."""
         return self.parameters.get("epochs", 0)
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """What the detector's constructor takes."""
+        """The parameters that the detector's constructor takes."""
         return {k: v for k, v in self.parameters.items() if k not in NOT_HYPERPARAMETERS}
+
+    @property
+    def detectors(self) -> list[str]:
+        """Its detector, and those that this one is made of: whose code a training depends on."""
+        return [self.parameters["detector"], *self.parameters.get("candidates", ())]
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -56,7 +70,12 @@ def sweeps(config: Mapping[str, Any], schema: Schema) -> dict[str, list[Trial]]:
     """The trials of every sweep of a validated configuration, duplicates within a sweep removed.
 
     Without sweeps there is one, named `trial`, with the one trial of `config["trial"]`. Ensembles make one more, `ensembles`:
-    each of them and all its members. Raises InputError for too many trials, and for what a trial cannot be.
+    each of them and all its members.
+
+    Raises
+    ------
+    InputError
+        There are too many trials, or one of them is not possible.
     """
     named = config["sweeps"] or ({} if config["ensembles"] else {"trial": {}})
     grids = {f"sweeps.{name}": grid for name, grid in named.items()}
@@ -85,6 +104,38 @@ def ensembles(config: Mapping[str, Any], schema: Schema) -> list[Trial]:
 def unique(trials: Iterable[Trial]) -> list[Trial]:
     """The trials without repetitions, in order."""
     return list({trial.key: trial for trial in trials}.values())
+
+
+def judges(
+    trials: Sequence[Trial], config: Mapping[str, Any], schema: Schema
+) -> dict[tuple[str, int, str], list[Trial]]:
+    """The trials whose models are judged by machine ids left out of training (detectors.leave_id_out), for each trial's key.
+
+    A judgement takes a training, so that one trial stands for all that minimise the same loss: that which differs least from
+    what the configuration says of every trial of its detector. Ensembles are judged by their members, each of which is. Where
+    all trials have one loss, none is judged.
+    """
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(str([(k, v) for k, v in trial.parameters.items() if k not in SAME_LOSS]), []).append(trial)
+    if len(groups) == 1 and len({trial.parameters["score"] for trial in trials}) < 2:
+        return {}
+    members = {(member.name, member.epochs) for trial in trials for member in trial.members}
+
+    @functools.cache
+    def usual(detector: str) -> dict[str, Any]:
+        defaults = {key: part.get("default") for key, part in _parameters(detector, schema).items()}
+        return defaults | config["trial"] | config["detectors"].get(detector, {})
+
+    def distance(trial: Trial) -> int:
+        p = trial.parameters
+        return sum(p[key] != usual(p["detector"])[key] for key in SAME_LOSS & p.keys())
+
+    found: dict[tuple[str, int, str], list[Trial]] = {}
+    for group in groups.values():
+        chosen = [*{(t.name, t.epochs): t for t in group if t.members or (t.name, t.epochs) in members}.values()]
+        found |= dict.fromkeys((trial.key for trial in group), chosen or [min(group, key=distance)])
+    return found
 
 
 def _members(name: str, config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, list[Any]]]]:
@@ -130,7 +181,7 @@ def _parameters(detector: str, schema: Schema) -> dict[str, Schema]:
 
 
 def _expand(where: str, grid: dict[str, list[Any]], config: Mapping[str, Any], schema: Schema) -> list[Trial]:
-    """The trials of one product of grids. where: the grid's key in the configuration."""
+    """The trials of one grid, whose key in the configuration is `where`."""
     known = {detector: _parameters(detector, schema) for detector in _detectors(grid, config)}
     for key in grid:
         if not any(key in parameters for parameters in known.values()):
@@ -183,7 +234,10 @@ def _expand(where: str, grid: dict[str, list[Any]], config: Mapping[str, Any], s
 def _problems(
     p: Mapping[str, Any], known: Mapping[str, Schema], config: Mapping[str, Any], origin: Callable[[str], str]
 ) -> Iterator[str]:
-    """Parameters that are allowed, but not together. origin: a parameter's key in the configuration."""
+    """A sentence for each problem of parameters that are allowed, but not together.
+
+    `origin` gives a parameter's key in the configuration.
+    """
     detector, feature = detector_class(p["detector"]), make(config["features"][p["feature"]])
     rate, seconds = sources.of(config["dataset"]).known_clips() if "dataset" in config else (None, None)
     known_frames = feature.from_recordings and feature.has_known_frames(rate, seconds)

@@ -1,6 +1,6 @@
-"""Alarms leave the house: a command, a webhook, an MQTT topic. None of them can hold up the scoring.
+"""Send alarms to a command, a webhook, an MQTT topic. None of them can hold up the scoring.
 
-Each way out has a thread and a short queue of its own, a time-out and retries; what it cannot deliver is said and counted.
+Each has a thread and a short queue of its own, a time-out and retries; what it cannot deliver is logged and counted.
 """
 
 import contextlib
@@ -25,11 +25,19 @@ Event = dict[str, Any]  # kind ("alarm", "microphone", "drift"), machine, senten
 TIMEOUT = 10.0  # seconds, of one try
 PAUSES = (1.0, 5.0)  # seconds before the second and the third try
 WAITING = 100  # events, beyond which the oldest is given up
-LAST_SECONDS = 10.0  # for what is still on its way when the process is to end
+LAST_SECONDS = 10.0  # to deliver what still waits when the process is to end
 
 
 class Way:
-    """A way out for events: `send` is called with each, in a thread of its own."""
+    """A way to send events: `send` is called with each of them, in a thread of its own.
+
+    Attributes
+    ----------
+    name
+        The option that asked for it.
+    lost
+        How many events it has given up.
+    """
 
     def __init__(self, name: str, send: Callable[[Event], None]) -> None:
         self.name, self.lost = name, 0
@@ -40,16 +48,16 @@ class Way:
         self._thread.start()
 
     def put(self, event: Event) -> None:
-        """Take an event, at once."""
+        """Take an event to send; never waits."""
         while True:
             try:
                 return self._events.put_nowait(event)
             except queue.Full:
-                with contextlib.suppress(queue.Empty):  # it has gone out meanwhile
+                with contextlib.suppress(queue.Empty):  # it has been sent meanwhile
                     self._give_up(self._events.get_nowait(), f"{WAITING} alarms wait for it")
 
     def close(self) -> None:
-        """Wait a little for what is on its way."""
+        """Wait at most LAST_SECONDS for the events that are still to be sent."""
         self._ending.set()
         end = time.monotonic() + LAST_SECONDS
         with contextlib.suppress(queue.Full):
@@ -73,13 +81,19 @@ class Way:
                         self._ending.wait(pause)
 
     def _give_up(self, event: Event | None, why: object) -> None:
-        assert event  # the end is put last
+        assert event  # None, which ends the queue, is put last
         self.lost += 1
         log.error("%s: not delivered (%s), %d so far: %s", self.name, _short(why), self.lost, event["sentence"])
 
 
 def ways(command: str | None, webhook: str | None, mqtt: str | None) -> list[Way]:
-    """Those that are asked for; InputError where one cannot work."""
+    """The ways to send events that are asked for by `--on-alarm`, `--webhook` and `--mqtt`.
+
+    Raises
+    ------
+    InputError
+        One of them cannot work.
+    """
     found = []
     if command:
         found.append(Way("--on-alarm", _command(command)))
@@ -91,7 +105,7 @@ def ways(command: str | None, webhook: str | None, mqtt: str | None) -> list[Way
 
 
 def _command(command: str) -> Callable[[Event], None]:
-    """A program, its own arguments split as a shell would but by no shell; kind, machine, file and sentence follow them."""
+    """Run a program, without a shell: kind, machine, file and sentence follow its own arguments; the event is its input."""
     try:
         arguments = shlex.split(command)
     except ValueError as error:
@@ -125,7 +139,7 @@ def _webhook(url: str) -> Callable[[Event], None]:
         raise InputError(f"--webhook {url} is no address: give one that begins with http:// or https://")
 
     def send(event: Event) -> None:
-        import requests  # only then: it takes time to load
+        import requests  # here, because it takes time to load
 
         try:
             requests.post(url, json=event, timeout=TIMEOUT).raise_for_status()
@@ -140,7 +154,7 @@ def _webhook(url: str) -> Callable[[Event], None]:
 
 
 def _mqtt(place: str) -> Callable[[Event], None]:
-    """Quality of service 1: the broker has said that it has it. User and password: MQTT_USERNAME and MQTT_PASSWORD."""
+    """Publish with quality of service 1, which the broker confirms; user and password are in MQTT_USERNAME, MQTT_PASSWORD."""
     host, _, topic = place.partition("/")
     name, _, port = host.partition(":")
     if not name or not topic or (port and not port.isdigit()) or any(sign in topic for sign in "+#"):

@@ -12,7 +12,7 @@ from humwatch import __version__, parquet
 from humwatch.datasets.clips import read_samples
 from humwatch.detectors import models
 from humwatch.errors import InputError
-from humwatch.evaluation.auc_table import trained_row
+from humwatch.evaluation.auc_table import leave_id_out, trained_row
 from humwatch.evaluation.calibration import Member, in_common, scales
 from humwatch.evaluation.decisions import calibrations
 from humwatch.evaluation.selection import NOT_PARAMETERS, choose, overall_choice
@@ -22,12 +22,20 @@ from humwatch.study.study import Study
 from humwatch.study.trials import Trial
 from humwatch.use import explain, pack
 
-REFERENCE_CLIPS = 50  # of each machine, whose sound is what is normal when alarms are explained
+REFERENCE_CLIPS = 50  # of each machine, whose levels alarms are explained by
 Machine = tuple[str, str]  # type, id
 
 
 class Finished:
-    """A study that has run. study: its configuration, expanded. train: its training clips, of the clip table."""
+    """A study that has run.
+
+    Attributes
+    ----------
+    study
+        Its configuration, expanded.
+    train
+        The rows of its clip table that are training clips.
+    """
 
     def __init__(self, study: Study) -> None:
         self.study = study
@@ -35,32 +43,32 @@ class Finished:
         self.train = clips[clips["split"] == "train"].reset_index(drop=True)
 
     def machines(self, heard: Scope) -> list[Machine]:
-        """Those with training clips that such a model hears."""
+        """The machines with training clips that a model of this scope hears."""
         every = sorted({*zip(self.train["machine_type"], self.train["machine_id"], strict=True)})
         return [machine for machine in every if heard.hears(*machine)]
 
     def scopes(self, trial: Trial, known: Sequence[Machine]) -> list[Scope]:
-        """Of the trial's models that hear these machines."""
+        """The scopes of the trial's models that hear these machines."""
         scopes = self.study.scopes[trial.parameters["scope"]]
         return [scope for scope in scopes if any(scope.hears(*machine) for machine in known)]
 
     def members(self, trial: Trial) -> Sequence[Trial]:
-        """Of an ensemble; else the trial itself."""
+        """The members of an ensemble; of any other trial, itself."""
         return trial.members or (trial,)
 
     def folder(self, trial: Trial, scope: Scope) -> Path:
-        """Of a model."""
+        """The folder of a model."""
         return Path(self.study.layout.model(scope.name, trial.name, trial.epochs))
 
     def usable(self, trial: Trial) -> bool:
-        """Whether all that it hears can be computed of a new recording."""
+        """Whether the trial's features can be computed of a new recording."""
         stated = [self.study.config["features"][member.parameters["feature"]] for member in self.members(trial)]
         return all(features.make(feature).from_recordings for feature in stated)
 
     def choice(self, heard: Scope) -> Trial | None:
-        """The trial chosen without labels over all sweeps, of those that can be used; None where nothing tells.
+        """The trial chosen without labels over all sweeps, of those that can be used; None where no criterion is known.
 
-        It is the one that the report shows in detail, where that can be used.
+        It is the one that the report page shows in detail, where that can be used.
         """
         known = self.machines(heard)
         tables: list[pd.DataFrame] = []
@@ -81,16 +89,33 @@ class Finished:
         return next(iter(usable.values())) if len(usable) == 1 and not tables[0]["diverged"].item() else None
 
     def _trained(self, trial: Trial, known: Sequence[Machine]) -> dict[str, Any]:
-        """The trial's row in a sweep's table, as far as no label made it; numbers as tables round them."""
+        """The trial's row in a sweep's table, without the columns that need labels; numbers as tables round them."""
         machine_type, folders = known[0][0], [self.folder(trial, scope) for scope in self.scopes(trial, known)]
         held_out = {folder: parquet.read(folder / "validation.parquet") for folder in folders}
         row = trained_row(held_out, machine_type, trial.parameters["score"])
+        if self.study.judges:
+            row["leave_id_out"] = leave_id_out(self._judged(trial, known), machine_type, trial.parameters["score"])
         rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
         parameters = {k: str(v) if isinstance(v, list) else v for k, v in trial.parameters.items()}
         return {**parameters, "trial": trial.name, "epochs": trial.epochs, "machine_type": machine_type, **rounded}
 
+    def _judged(self, trial: Trial, known: Sequence[Machine]) -> list[Path]:
+        """What the models that stand for a trial make of ids left out of their training."""
+        return [
+            Path(self.study.layout.leave_id_out(scope.name, judge.name, judge.epochs))
+            for judge in self.study.judges[trial.key]
+            for scope in self.scopes(judge, known)
+            if self.study.is_judged(scope) and known[0][0] in self.study.several
+        ]
+
     def heard(self, name: str | None) -> Scope:
-        """What a detector of this name hears, as folders of models are named; without a name, the only machine type."""
+        """The scope of this name, as folders of models are named; without a name, the only machine type.
+
+        Raises
+        ------
+        InputError
+            There is no such scope, or there are several machine types.
+        """
         types, every = self.study.scopes["machine_type"], self.study.scopes_by_name
         if name is None and len(types) == 1:
             return types[0]
@@ -102,7 +127,24 @@ class Finished:
     def trial(
         self, heard: Scope, name: str | None = None, epochs: int | None = None, score: str | None = None
     ) -> Trial:
-        """The trial of this name, at its last milestone unless told, or the chosen one. InputError where there is none."""
+        """The trial of this name, or the one that is chosen without labels.
+
+        Parameters
+        ----------
+        heard
+            The scope for which a trial is chosen.
+        name
+            Of the trial; None for the chosen one.
+        epochs
+            Its milestone; None for the last.
+        score
+            Its score; None for the first that was studied.
+
+        Raises
+        ------
+        InputError
+            There is no such trial, or none can be chosen.
+        """
         if name is None:
             if (chosen := self.choice(heard)) is None:
                 raise InputError(f"{self.study.layout.root}: no trial can be chosen without labels: name one (--trial)")
@@ -122,7 +164,14 @@ class Finished:
 
 
 def assemble(finished: Finished, trial: Trial, heard: Scope, out: Path) -> None:
-    """Write what a trial has made for the machines of a scope to the file `out`; InputError where it cannot be used."""
+    """Pack a trial's models of the machines of a scope into the file `out`.
+
+    Raises
+    ------
+    InputError
+        The trial cannot be used on new recordings: it diverged, its features come from elsewhere, or no clips are left that
+        thresholds could be taken from.
+    """
     known = finished.machines(heard)
     train = finished.train[
         [heard.hears(t, i) for t, i in zip(finished.train["machine_type"], finished.train["machine_id"], strict=True)]
@@ -135,13 +184,14 @@ def assemble(finished: Finished, trial: Trial, heard: Scope, out: Path) -> None:
             member["scales"] = scale
     calibration = _calibration(finished, trial, known, arrays)
     rate = int(train["sample_rate"].iloc[0])
-    channel = finished.study.source.channel
+    channels = finished.study.source.channels
+    hears_far = any(features.feature_class(member["feature"]["source"]).hears_far for member in described)
     folder = Path(finished.study.folder)
     for i, (machine_type, machine_id) in enumerate(known):
         own = train["clip"][(train["machine_type"] == machine_type) & (train["machine_id"] == machine_id)]
         every = np.unique(np.linspace(0, len(own) - 1, REFERENCE_CLIPS).round().astype(int))
         normal = explain.reference(
-            explain.levels(read_samples(folder / clip, channel)[0], rate) for clip in own.iloc[every]
+            explain.levels(read_samples(folder / clip, channels[0])[0], rate) for clip in own.iloc[every]
         )
         arrays |= {f"reference.{i}.median": normal.median, f"reference.{i}.spread": normal.spread}
         arrays[f"reference.{i}.clips"] = np.array(len(every))
@@ -153,7 +203,7 @@ def assemble(finished: Finished, trial: Trial, heard: Scope, out: Path) -> None:
         "members": described,
         "machines": known,
         "sample_rate": rate,
-        "channel": channel,
+        "channel": channels if hears_far else channels[0],
         "samples": int(lengths.median()),
         "longest_samples": int(lengths.max()),
         "false_alarm_rate": finished.study.config["alarm"]["false_alarm_rate"],
@@ -214,7 +264,7 @@ def _scales(finished: Finished, members: Sequence[Trial], known: Sequence[Machin
 def _calibration(
     finished: Finished, trial: Trial, known: Sequence[Machine], arrays: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    """How the calibration scores came to be; the scores, with machines, clips and sessions, go to `arrays`."""
+    """How the calibration scores were made; the scores, with machines, clips and sessions, go to `arrays`."""
     folders = [finished.folder(trial, scope) for scope in finished.scopes(trial, known)]
     tables = [parquet.read(folder / "calibration.parquet") for folder in folders]
     calibrated = {machine_type for machine_type, _ in calibrations(tables, trial.parameters["score"], 0.5)}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from humwatch.datasets.clips import read_samples
+from humwatch.datasets.clips import near, read_samples
 from humwatch.detectors import base as detectors
 from humwatch.errors import InputError
 from humwatch.evaluation.thresholds import Calibration, calibration_for
@@ -25,10 +25,26 @@ Machine = tuple[str, str]  # type, id
 class Decision:
     """What a detector makes of one window of a recording.
 
-    file: as it was given. start_s: where the window begins in it. machine: "type/id" that it was compared with. score: higher
-    is more anomalous. p_value: the share of this machine's normal clips that score as high. threshold: the score above which a
-    clip is an alarm. extrapolated: whether there are too few normal clips to promise the false-alarm rate. why: of an alarm,
-    the strongest deviations from the machine's normal sound, strongest first.
+    Attributes
+    ----------
+    file
+        As it was given.
+    start_s
+        Where the window begins in it, in seconds.
+    machine
+        The "type/id" that it was compared with.
+    score
+        Higher is more anomalous.
+    p_value
+        The share of this machine's normal clips that score as high.
+    threshold
+        The score above which a clip is an alarm.
+    alarm
+        Whether it is one.
+    extrapolated
+        Whether there are too few normal clips to promise the false-alarm rate.
+    why
+        Of an alarm, the deviations from the machine's normal sound, strongest first.
     """
 
     file: str
@@ -43,16 +59,28 @@ class Decision:
 
 
 class Detector:
-    """What `humwatch.load` returns.
+    """A detector that is ready to use: what `humwatch.load` returns.
 
-    machines: "type/id" of each machine that it knows. sample_rate: Hz. seconds: of a training clip, and so of a window of
-    longer recordings. false_alarm_rate: that it promises. description: all that its file states.
+    Attributes
+    ----------
+    machines
+        The "type/id" of each machine that it knows.
+    sample_rate
+        In Hz.
+    seconds, samples
+        Length of a training clip, and so of a window of longer recordings.
+    longest
+        Samples of the longest training clip.
+    false_alarm_rate
+        The one that it promises.
+    description
+        All that its file states.
     """
 
     def __init__(
         self, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], rate: float | None = None
     ) -> None:
-        """rate: a false-alarm rate to promise in place of the one in the description."""
+        """Make a detector of what `pack.read` returns; `rate` replaces the false-alarm rate in the description."""
         self.description, self._arrays = description, arrays
         self._machines: list[Machine] = [(t, i) for t, i in description["machines"]]
         self.machines = ["/".join(machine) for machine in self._machines]
@@ -78,10 +106,27 @@ class Detector:
     ) -> list[Decision]:
         """A decision for each window of a recording; one for a recording no longer than the training clips.
 
-        recording: a path, or samples at full scale 1, (samples,) or (samples, channels), at `sample_rate` Hz. machine: "type/id";
-        unless given, the path says, else it is compared with each known machine and the nearest is taken. hop: seconds from
-        one window to the next, a window unless given. resample: whether another sample rate is allowed. why: most reasons to
-        give for each alarm. Raises InputError.
+        Parameters
+        ----------
+        recording : path, or (samples,) or (samples, channels)
+            Samples are at full scale 1.
+        sample_rate
+            Of samples, in Hz.
+        machine
+            "type/id". Unless given, the one that the path names, else the one that the recording is most normal for.
+        file
+            How decisions and errors name the recording; its path unless given.
+        hop
+            Seconds from one window to the next; the length of a window unless given.
+        resample
+            Whether another sample rate than the detector's is allowed.
+        why
+            Reasons to give for each alarm, at most.
+
+        Raises
+        ------
+        InputError
+            The recording cannot be read or scored, or the machine is unknown.
         """
         if isinstance(recording, np.ndarray):
             name = file or "the samples"
@@ -98,9 +143,23 @@ class Detector:
     def judge(
         self, window: np.ndarray, *, machine: str | None = None, file: str = "", start_s: float = 0.0, why: int = 1
     ) -> Decision:
-        """The decision for one window: (samples,) float32 at the detector's own rate. The same alone and among others.
+        """The decision for one window, which does not depend on others.
 
-        Without a machine, that of the known ones to which the window sounds most normal. Raises InputError.
+        Parameters
+        ----------
+        window : (samples,) float32
+            At the detector's own rate.
+        machine
+            "type/id"; unless given, the one that the window is most normal for.
+        file, start_s
+            Where it is from.
+        why
+            Reasons to give for an alarm, at most.
+
+        Raises
+        ------
+        InputError
+            The window cannot be scored, or the machine is unknown.
         """
         clips = {member.stated: member.features(window, self.sample_rate, file) for member in self._members}
         found = []
@@ -126,9 +185,21 @@ class Detector:
         )
 
     def windows(self, samples: np.ndarray, hop: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
-        """Start in seconds, and samples, of each window: of the training length, `hop` seconds apart, the last at the end.
+        """Cut a recording into windows of the training length, the last of which ends where the recording does.
 
         A recording no longer than the longest training clip is one window.
+
+        Parameters
+        ----------
+        samples : (samples,)
+            At the detector's own rate.
+        hop
+            Seconds from one window to the next; the length of a window unless given.
+
+        Yields
+        ------
+        start, samples : float, (samples,)
+            Where the window begins, in seconds, and its samples.
         """
         if len(samples) <= self.longest:
             yield 0.0, samples
@@ -139,11 +210,17 @@ class Detector:
             yield first / self.sample_rate, samples[first : first + self.samples]
 
     def reasons(self, window: np.ndarray, machine: str) -> list[explain.Deviation]:
-        """Where a window deviates most from the machine's normal sound, strongest first."""
+        """Where a window, (samples,), deviates most from the machine's normal sound, strongest first."""
         return explain.deviations(window, self.sample_rate, self.reference(self.known(machine)))
 
     def error_curves(self, window: np.ndarray, machine: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
-        """Of each member that has errors over time: its name, seconds, and errors, (windows,) each."""
+        """The errors over time of a window, (samples,), for each member whose detector has them.
+
+        Returns
+        -------
+        name, seconds, errors : str, (windows,), (windows,)
+            Of each such member.
+        """
         found = []
         for member in self._members:
             frames = member.features(window, self.sample_rate, "")
@@ -162,7 +239,13 @@ class Detector:
         return self._thresholds[machine]
 
     def known(self, machine: str) -> Machine:
-        """The machine's type and id; InputError where the detector does not know it."""
+        """Type and id of the machine "type/id".
+
+        Raises
+        ------
+        InputError
+            The detector does not know it.
+        """
         if machine not in self.machines:
             raise InputError(
                 f"the detector does not know the machine {machine}: give one of {', '.join(self.machines)}"
@@ -170,7 +253,7 @@ class Detector:
         return self._machines[self.machines.index(machine)]
 
     def machine_of(self, path: str | Path) -> str | None:
-        """The machine that a recording's path names: type and id as folders, or the id in its own name as data sets have it."""
+        """The machine that a path names: type and id as folders, or the id in the file's name as in DCASE; None without one."""
         if len(self.machines) == 1:
             return self.machines[0]
         *folders, name = PurePath(path).parts
@@ -185,11 +268,11 @@ class Detector:
 
     @property
     def short_name(self) -> str:
-        """The beginning of the checksum of its file, which tells a calibration from the next."""
+        """The beginning of its file's checksum, which tells one calibration from the next."""
         return self.description["sha256"][:16]
 
     @property
-    def channel(self) -> int | str:
+    def channel(self) -> int | str | list[int]:
         return self.description["channel"]
 
     def read(self, path: str | Path, resample: bool = False) -> np.ndarray:
@@ -197,7 +280,13 @@ class Detector:
         return self.at_own_rate(str(path), *read_samples(Path(path), self.channel), resample)
 
     def at_own_rate(self, name: str, samples: np.ndarray, rate: int | None, resample: bool = False) -> np.ndarray:
-        """Samples (samples,) at the detector's own rate; InputError where they have another and may not be resampled."""
+        """The samples (samples,) at the detector's own rate.
+
+        Raises
+        ------
+        InputError
+            They have another rate, and may not be resampled.
+        """
         if rate == self.sample_rate:
             return samples
         if rate is None:
@@ -206,9 +295,9 @@ class Detector:
             raise InputError(
                 f"{name} has {rate} Hz, the detector hears {self.sample_rate} Hz: resample it (--resample)"
             )
-        import librosa  # only then: it takes a second to load
+        import librosa  # here, because it takes a second to load
 
-        return librosa.resample(samples, orig_sr=rate, target_sr=self.sample_rate, res_type="soxr_hq")
+        return librosa.resample(samples, orig_sr=rate, target_sr=self.sample_rate, res_type="soxr_hq", axis=0)
 
     @cached_property
     def _thresholds(self) -> dict[Machine, Calibration]:
@@ -229,14 +318,27 @@ class Detector:
 
 
 def load(path: str | Path, false_alarm_rate: float | None = None) -> Detector:
-    """A detector from its file; false_alarm_rate: to promise in place of the one that it was packed with. Raises InputError."""
+    """Load a detector from its file.
+
+    Parameters
+    ----------
+    path
+        A .humwatch file.
+    false_alarm_rate
+        To promise in place of the one that it was packed with.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, or the rate is not between 0 and 1.
+    """
     if false_alarm_rate is not None and not 0 < false_alarm_rate < 1:
         raise InputError(f"the false-alarm rate is {false_alarm_rate:g}: it must lie between 0 and 1")
     return Detector(*pack.read(Path(path)), false_alarm_rate)
 
 
 class _Member:
-    """A trial: its models, one for each scope, and how its scores are standardised where it is one of an ensemble."""
+    """A trial: its models, one for each scope, and how its scores are standardised where it is a member of an ensemble."""
 
     def __init__(self, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         self.detector: str = description["detector"]
@@ -254,9 +356,9 @@ class _Member:
         self.scales = {(t, m): (mean, deviation) for t, m, mean, deviation in description.get("scales", [])}
 
     def features(self, window: np.ndarray, sample_rate: int, file: str) -> np.ndarray:
-        """Frames of a window, (frames, bins) float32."""
+        """The frames of a window, (frames, bins) float32."""
         try:
-            frames = self.feature(window, sample_rate)
+            frames = self.feature(window if self.feature.hears_far else near(window), sample_rate)
         except InputError as error:
             raise InputError(f"{file or 'the window'}: {error}") from None
         if not np.isfinite(frames).all():
@@ -272,7 +374,7 @@ class _Member:
         return (value - mean) / deviation
 
     def errors(self, frames: np.ndarray, machine: Machine) -> np.ndarray | None:
-        """Errors of a clip's windows of frames, over time; None where the detector has no such thing."""
+        """The errors of a clip's windows of frames, (windows,); None for detectors without window errors."""
         window_errors = getattr(self.models[machine], "window_errors", None)
         return window_errors(self._clip(frames, machine, ""))[0] if window_errors else None
 
@@ -285,9 +387,35 @@ def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarray:
-    """(samples,) or (samples, channels) -> (samples,) float32; one channel is what it is, whatever channel is asked for."""
+def one_channel(name: str, samples: np.ndarray, channel: int | str | list[int]) -> np.ndarray:
+    """The channel that a detector hears, or several; samples of one channel are taken whatever channel that is.
+
+    Parameters
+    ----------
+    name
+        For errors.
+    samples : (samples,) or (samples, channels)
+        At full scale 1.
+    channel
+        Its number, or "mix" for the mean of all; a list for several, which must all be there.
+
+    Returns
+    -------
+    (samples,) or (samples, channels) float32
+
+    Raises
+    ------
+    InputError
+        There is no such channel.
+    """
     samples = np.asarray(samples, np.float32)
+    if isinstance(channel, list):
+        if samples.ndim != 2 or max(channel) >= samples.shape[1]:
+            raise InputError(
+                f"{name} has {samples.shape[1] if samples.ndim == 2 else 1} channel(s): the detector hears channels "
+                f"{' and '.join(map(str, channel))}"
+            )
+        return np.ascontiguousarray(samples[:, channel])
     if samples.ndim == 1:
         return samples
     if samples.ndim != 2:

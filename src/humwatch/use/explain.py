@@ -1,4 +1,4 @@
-"""Why a clip sounds strange: where in time and frequency it deviates most from the machine's normal sound, and by how much.
+"""Explain alarms: where in time and frequency a clip deviates most from the machine's normal sound, and by how much.
 
 It needs no detector: only how loud the machine normally is in each mel bin (`Reference`). Levels are looked at through several
 windows (SMOOTHINGS), since a fault may be a click across all frequencies or a whistle for seconds.
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from humwatch.datasets.clips import near
 from humwatch.features import logmel
 
-FEATURE = logmel.Feature()  # whatever the detector itself hears
+FEATURE = logmel.Feature()  # whatever the detector's own feature is
 QUIET_DB = -80.0  # what is fainter is silent
 SMOOTHINGS = ((1, 12), (4, 6), (16, 3))  # frames, bins that levels are averaged over
 TOLERATED = 1e-3  # share of normal frames beyond the tolerance, on either side
@@ -22,8 +23,14 @@ MOST = 4  # deviations that are looked for through each window
 
 @dataclass(frozen=True)
 class Reference:
-    """Levels of a machine's normal sound in dB. median: (smoothings, bins). spread: (smoothings, 2, bins), how far below and
-    above it all but a thousandth of normal frames lie.
+    """Levels of a machine's normal sound, in dB.
+
+    Attributes
+    ----------
+    median : (smoothings, bins) float32
+        For each of SMOOTHINGS.
+    spread : (smoothings, 2, bins) float32
+        How far below and above the median all but a thousandth of normal frames lie.
     """
 
     median: np.ndarray
@@ -32,9 +39,18 @@ class Reference:
 
 @dataclass(frozen=True)
 class Deviation:
-    """A stretch of time (s) and a band of frequencies (Hz) that are not as they should be. level: dB above (< 0: below) normal.
+    """A stretch of time and a band of frequencies that are louder or fainter than normal.
 
-    strength: in units of what is tolerated.
+    Attributes
+    ----------
+    start, end
+        In seconds.
+    low, high
+        In Hz.
+    level
+        In dB above normal; below where it is negative.
+    strength
+        In units of what is tolerated.
     """
 
     start: float
@@ -53,7 +69,7 @@ class Deviation:
 
 
 def reference(clips: Iterable[np.ndarray]) -> Reference:
-    """From the log-mel levels of normal clips, (frames, bins) each."""
+    """The reference of a machine, from the levels of its normal clips, (frames, bins) each in dB."""
     smoothed = [np.concatenate(parts) for parts in zip(*(list(_smoothed(clip)) for clip in clips), strict=True)]
     quantiles = [np.quantile(frames, [TOLERATED, 0.5, 1 - TOLERATED], axis=0) for frames in smoothed]
     spreads = [np.maximum([median - low, high - median], LEAST_TOLERANCE) for low, median, high in quantiles]
@@ -61,20 +77,33 @@ def reference(clips: Iterable[np.ndarray]) -> Reference:
 
 
 def levels(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Log-mel frames in dB, (frames, bins)."""
-    return np.maximum(FEATURE(samples, sample_rate), QUIET_DB)
+    """The log-mel levels of a clip, (samples,) or (samples, channels), in dB: (frames, bins) float32."""
+    return np.maximum(FEATURE(near(samples), sample_rate), QUIET_DB)
 
 
 def deviation_map(found: np.ndarray, normal: Reference) -> np.ndarray:
-    """How far levels (frames, bins) are from normal, in units of what is tolerated: the farthest of all smoothings, signed."""
+    """How far the levels of a clip are from normal, in units of what is tolerated.
+
+    Parameters
+    ----------
+    found : (frames, bins)
+        In dB.
+    normal
+        The machine's reference.
+
+    Returns
+    -------
+    (frames, bins)
+        Of all SMOOTHINGS, the farthest value, with its sign.
+    """
     every = np.stack([_strength(smooth, normal, i) for i, smooth in enumerate(_smoothed(found))])
     farthest = np.abs(every).argmax(axis=0)
     return np.take_along_axis(every, farthest[None], axis=0)[0]
 
 
 def deviations(samples: np.ndarray, sample_rate: int, normal: Reference) -> list[Deviation]:
-    """The deviations of a clip, strongest first: at least one, also where all is as tolerated (strength below 1)."""
-    from scipy import ndimage  # only then: it takes time to load
+    """The deviations of a clip, (samples,), strongest first; always one at least, of a strength below 1 where all is normal."""
+    from scipy import ndimage  # here, because it takes time to load
 
     frequencies = FEATURE.frequencies(sample_rate)
     hop = FEATURE.hop_length / sample_rate
@@ -109,7 +138,7 @@ def deviations(samples: np.ndarray, sample_rate: int, normal: Reference) -> list
 
 
 def _smoothed(found: np.ndarray) -> Iterator[np.ndarray]:
-    """Levels (frames, bins) averaged over each of SMOOTHINGS."""
+    """The levels (frames, bins) averaged over each of SMOOTHINGS."""
     from scipy import ndimage
 
     for size in SMOOTHINGS:
@@ -117,6 +146,6 @@ def _smoothed(found: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _strength(smooth: np.ndarray, normal: Reference, i: int) -> np.ndarray:
-    """(frames, bins): signed, 1 where it is just tolerated."""
+    """How far smoothed levels are from normal, (frames, bins): with a sign, 1 where it is just tolerated."""
     above = smooth - normal.median[i]
     return np.where(above > 0, above / normal.spread[i, 1], above / normal.spread[i, 0])

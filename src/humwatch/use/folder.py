@@ -1,4 +1,4 @@
-"""A folder in which recordings arrive: each given once, when it is whole."""
+"""Watch a folder in which recordings arrive: each is taken once, when it is whole."""
 
 import hashlib
 import logging
@@ -19,14 +19,26 @@ log = logging.getLogger("humwatch")
 
 SETTLED = 1.0  # seconds without a change, after which a file is opened
 PATIENCE = 60.0  # seconds without a change, after which what still looks cut or unfinished is taken as it is
-RESCAN = 60.0  # seconds; for network drives, and where the system could not keep up with telling of files
-AT_A_TIME = 5.0  # seconds of giving files before new ones are looked for
+RESCAN = 60.0  # seconds between listings; for network drives, and for files of which the system has not told
+AT_A_TIME = 5.0  # seconds of yielding files before new ones are looked for
 TICK_MS = 200
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A file to judge. recording: its samples, or the sentence of what is wrong with it; None: there is no time for it."""
+    """A file to judge.
+
+    Attributes
+    ----------
+    path
+        Of the file.
+    file
+        How records name it.
+    size, modified_ns, sha256
+        Of the file: bytes, nanoseconds, and the checksum of its content.
+    recording
+        What is in it, or a sentence that says what is wrong with it; None where it is left out for want of time.
+    """
 
     path: Path
     file: str
@@ -46,10 +58,26 @@ class _Waiting:
 
 
 class Folder:
-    """Iterating gives clips that the history does not have, oldest first, and None whenever there are none for the moment.
+    """Iterating yields clips that the history does not have, oldest first, and None whenever there are none for the moment.
 
-    backlog: how many whole files that arrive may wait; of more, the oldest are given without their samples. arrived: when a file
-    was last seen to arrive, of time.monotonic.
+    Parameters
+    ----------
+    folder
+        With all folders below it.
+    history
+        Of the clips that have been judged.
+    backlog
+        How many whole files that arrive may wait; of more, the oldest are yielded without their samples.
+
+    Attributes
+    ----------
+    arrived
+        When a file was last seen to arrive, by `time.monotonic`.
+
+    Raises
+    ------
+    InputError
+        The package watchfiles is missing.
     """
 
     def __init__(self, folder: Path, history: History, backlog: int) -> None:
@@ -62,9 +90,8 @@ class Folder:
         self.folder, self.history, self.backlog = folder.resolve(), history, backlog
         self.arrived = time.monotonic()
         self._waiting: dict[Path, _Waiting] = {}
-        self._touched: dict[
-            Path, tuple[int, int]
-        ] = {}  # size and time of files with a new time and bytes that are known
+        # Size and time of files that have a new time, and bytes that are known.
+        self._touched: dict[Path, tuple[int, int]] = {}
         self._scanned = -float("inf")
         self._pause = RESCAN
 
@@ -80,14 +107,14 @@ class Folder:
         for changed in changes:
             for _, name in changed:
                 self._note(Path(name), old=False)
-            # Of a folder that is moved in nothing but itself is told.
+            # The system tells of a folder that is moved here, but not of the files in it.
             if time.monotonic() - self._scanned > self._pause or any(os.path.isdir(name) for _, name in changed):
                 self._scan()
             yield from self._whole()
             yield None
 
     def file(self, path: Path) -> str:
-        """How records name a file."""
+        """How records name a file: its path below the folder."""
         return shown(path.relative_to(self.folder).as_posix())
 
     def _scan(self) -> None:
@@ -100,7 +127,7 @@ class Folder:
         self._pause = max(RESCAN, 20 * (self._scanned - begun))
 
     def _note(self, path: Path, old: bool) -> None:
-        """Wait for a file, from anew if it has changed."""
+        """Wait until a file is whole; start again if it has changed."""
         hidden = any(part.startswith(".") for part in path.relative_to(self.folder).parts)
         if hidden or path.suffix.lower() not in AUDIO_SUFFIXES:
             return
@@ -134,7 +161,7 @@ class Folder:
                 return
 
     def _taken(self, path: Path, leave_out: bool = False) -> Iterator[Clip]:
-        """The clip, if its file is whole and not in the history; it waits no longer, unless it has changed or may change."""
+        """Yield the clip, if its file is whole and not in the history; it waits on if it has changed or may change."""
         known = self._waiting[path]
         self._note(path, old=False)
         if not path.exists():
@@ -148,7 +175,7 @@ class Folder:
                 yield clip
 
     def _read(self, path: Path, known: _Waiting, leave_out: bool) -> Clip | None:
-        """None where it looks unfinished, and may become more."""
+        """The clip; None where its file looks unfinished, and may still grow."""
         sha256, unfinished = "", False
         recording: Recording | str | None = None
         try:

@@ -1,7 +1,7 @@
-"""What a watch or a listening has judged so far, on disk: one record per clip, there before anybody hears of it.
+"""What `watch` or `listen` has judged so far: a record per clip or window, on the disk before an alarm is sent.
 
-CSV, or SQLite (by the file's suffix). Either survives a kill at any moment: of a CSV file's last line that is not whole, the
-clip is judged again; SQLite commits or does not.
+It is CSV, or SQLite (by the file's suffix). Either survives a kill at any moment: if the last line of a CSV file is not whole,
+its clip is judged again; SQLite commits or does not.
 """
 
 import csv
@@ -22,12 +22,28 @@ SQLITE_SUFFIXES = {".sqlite", ".sqlite3", ".db"}
 
 @dataclass(frozen=True)
 class Record:
-    """A clip (of `watch`) or a window (of `listen`), and what became of it.
+    """A clip (of `watch`) or a window (of `listen`), and how it was judged.
 
-    file: its path below the watched folder, or when it was heard. start_s, machine to why: of its strangest window, as `score`
-    has them. nearest: nothing said which machine it is, the nearest was taken. microphone: what is wrong with the microphone.
-    problem: why there is no score. scores: of all windows, joined by spaces. time: when it was judged, UTC. bytes, modified_ns:
-    of the file, whose sha256 need not be taken again. detector: the beginning of its file's checksum.
+    Attributes
+    ----------
+    file
+        Its path below the watched folder, or when it was heard.
+    start_s, machine, score, p_value, threshold, alarm, extrapolated, why
+        Of its most anomalous window, as `humwatch score` has them.
+    nearest
+        Whether the machine is not known, and the one that it is most normal for was taken.
+    microphone
+        What is wrong with the microphone.
+    problem
+        Why there is no score.
+    scores
+        Of all windows, joined by spaces.
+    time
+        When it was judged, UTC.
+    sha256, bytes, modified_ns
+        Of the file; a file of the same size and time need not be read again.
+    detector
+        The beginning of its file's checksum.
     """
 
     file: str
@@ -59,7 +75,7 @@ class History(ABC):
     """Records, oldest first; one process at a time writes them."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InputError where the file is something else, or another process writes it."""
+        """Lock the history; InputError where its file is something else, or another process writes it."""
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         if not try_lock(path.with_name(f".{path.name}.lock")):
@@ -67,7 +83,7 @@ class History(ABC):
 
     @abstractmethod
     def records(self) -> Iterator[Record]:
-        """All that are there."""
+        """All records, oldest first."""
 
     @abstractmethod
     def add(self, record: Record) -> None:
@@ -83,16 +99,22 @@ class History(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Nothing is written any more."""
+        """Close the file."""
 
 
 def open_history(path: Path) -> History:
-    """The history in a file, which is made where there is none."""
+    """The history in a file, which is made where there is none.
+
+    Raises
+    ------
+    InputError
+        The file is something else, or another process writes it.
+    """
     return SqliteHistory(path) if path.suffix.lower() in SQLITE_SUFFIXES else CsvHistory(path)
 
 
 class CsvHistory(History):
-    """A table that any program reads. What it holds is kept in memory too, some 200 bytes per clip."""
+    """A CSV file; which clips it has is kept in memory too, some 200 bytes each."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -147,7 +169,7 @@ class CsvHistory(History):
 
 
 class SqliteHistory(History):
-    """Table `clips`, to be queried while it is written (write-ahead log)."""
+    """An SQLite table `clips`, which others can query while it is written (write-ahead log)."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -186,7 +208,7 @@ class SqliteHistory(History):
 
 
 def _record(row: Mapping[str, str]) -> Record:
-    """From a row of CSV."""
+    """The record in a row of CSV."""
     found: dict[str, Any] = dict(row)
     for name, number in NUMBERS.items():
         found[name] = number(row[name]) if row[name] else None

@@ -1,4 +1,4 @@
-"""What `humwatch listen` does: live sound, judged window by window, and alarms."""
+"""Run `humwatch listen`: judge live sound window by window, and raise alarms."""
 
 import argparse
 import hashlib
@@ -17,15 +17,15 @@ from humwatch.use.history import Record, open_history
 from humwatch.use.monitor import DEAD, Monitor, microphone_fault, rule
 from humwatch.use.recordings import ALARM
 from humwatch.use.stream import Window, Windows, check_pcm, microphone, piped
-from humwatch.use.watch import check, now, record_of, report, show, stamp
+from humwatch.use.watch import announce, check, now, record_of, show, stamp
 
 log = logging.getLogger("humwatch")
 
-SAY_EVERY = 60.0  # seconds, that windows are left out
+SAY_EVERY = 60.0  # seconds between warnings that windows are left out
 
 
 def listen(args: argparse.Namespace) -> None:
-    """Until the sound ends, or it is stopped; ends the process with exit code 3 if there was an alarm."""
+    """Listen until the sound ends, or Ctrl-C; end the process with exit code 3 if there was an alarm."""
     detector = load(args.detector, args.false_alarm_rate)
     check(detector, args)
     monitor = Monitor(detector, rule(args.alarm_after), args.hop, continuous=True)
@@ -42,7 +42,7 @@ def listen(args: argparse.Namespace) -> None:
         for sentence in rows.promise(detector):
             print(sentence, file=sys.stderr)
         for event in monitor.replay(history.records() if history else []):
-            report(event | {"repeated": True}, out)
+            announce(event | {"repeated": True}, out)
         before = monitor.heard, monitor.alarms
         print(rows.HEADER, flush=True)
         begun = datetime.now(UTC)
@@ -59,7 +59,7 @@ def listen(args: argparse.Namespace) -> None:
             if window is None:
                 if windows.heard != silent_since and time.monotonic() - windows.heard > args.silent_after:
                     silent_since = windows.heard
-                    report(monitor.silent(args.silent_after, "sound"), out)
+                    announce(monitor.silent(args.silent_after, "sound"), out)
                 continue
             record = judge_window(
                 detector, window, machine, f"{name} {stamp(begun + timedelta(seconds=window.start_s))}"
@@ -69,7 +69,7 @@ def listen(args: argparse.Namespace) -> None:
             show(record)
             for event in monitor.update(record):
                 raised = raised or event["kind"] == "alarm"
-                report(event, out)
+                announce(event, out)
         if not windows.seconds:
             raise InputError(f"{name} has no sound: check what gives it")
         if windows.seconds < detector.seconds:

@@ -1,6 +1,6 @@
-"""From records to alarms: k of the last n windows, a microphone that is dead, and a normal sound that has moved.
+"""Raise alarms from records: for k of the last n windows, for a dead microphone, and for a normal sound that has moved.
 
-The state is made of the records alone: after a restart, replaying the history makes it again.
+The state follows from the records alone: after a restart, replaying the history restores it.
 """
 
 import math
@@ -18,23 +18,35 @@ from humwatch.use.detector import Detector
 from humwatch.use.drift import LIMIT, Drift
 from humwatch.use.history import Record
 
-DEAD = {"silent", "constant", "ends in silence"}  # of which a score would mean nothing
-CLIPPED = "clipped"  # a machine may be that loud because of a fault: scored nevertheless
-STEPS = 4 / 32768  # between the extremes of what a converter without a microphone gives
+DEAD = {"silent", "constant", "ends in silence"}  # not scored, as a score would mean nothing
+CLIPPED = "clipped"  # scored, as a fault may make the machine so loud
+STEPS = 4 / 32768  # range of the samples that a converter without a microphone gives, at most
 
 
 class Monitor:
-    """What is the matter with each machine, record by record.
+    """The state of each machine, record by record.
 
-    heard: records so far. alarms: how many of them are above the detector's threshold.
+    Parameters
+    ----------
+    detector
+        That judges the records.
+    rule
+        k and n: an alarm is raised at k alarms among the last n windows.
+    hop
+        Seconds from one window to the next; None for the length of a window.
+    continuous
+        Whether records are successive windows of one sound: an alarm is raised when k is reached. Otherwise records are
+        clips, and an alarm is raised for each clip with an alarming window while k are reached.
+
+    Attributes
+    ----------
+    heard
+        Records so far.
+    alarms
+        How many of them are above the detector's threshold.
     """
 
     def __init__(self, detector: Detector, rule: tuple[int, int], hop: float | None, continuous: bool) -> None:
-        """rule: an alarm is raised at k alarms among the last n windows.
-
-        continuous: records are successive windows of one sound, and an alarm is raised when k is reached; otherwise records
-        are clips, and it is raised for each clip that has a share in it.
-        """
         self.detector, (self.k, self.n), self.continuous = detector, rule, continuous
         self.every = 1 if hop is None else max(1, math.ceil(detector.seconds / hop))  # windows that do not overlap
         self.heard = self.alarms = 0
@@ -45,13 +57,13 @@ class Monitor:
         self._windows: dict[str, int] = defaultdict(int)
 
     def replay(self, records: Iterable[Record]) -> list[Event]:
-        """Take up what an earlier process has left: the alarms that stand, since nobody knows whether they were delivered."""
+        """Take the records of earlier processes; the events that still stand, as they may not have been delivered."""
         for record in records:
             self.update(record)
         return list(self._standing.values())
 
     def update(self, record: Record) -> list[Event]:
-        """Take a record; what is to be reported because of it."""
+        """Take a record; the events that it causes."""
         self.heard += 1
         self.alarms += record.alarm
         if record.detector != self.detector.short_name:  # another one, or an earlier calibration
@@ -70,7 +82,7 @@ class Monitor:
         return found
 
     def silent(self, seconds: float, what: str) -> Event:
-        """The event of nothing having come for so long."""
+        """The event that nothing has come for so many seconds."""
         return {
             "kind": "microphone",
             "machine": "",
@@ -128,8 +140,14 @@ class Monitor:
 
 
 def microphone_fault(samples: np.ndarray, sample_rate: int) -> str:
-    """What is wrong with a microphone that gives these samples, (samples,); empty where nothing is. InputError: NaN."""
-    recording = Recording(samples[:, None], sample_rate, True, [])
+    """What is wrong with a microphone that gives these samples, (samples,); empty where nothing is.
+
+    Raises
+    ------
+    InputError
+        The samples are not finite.
+    """
+    recording = Recording(samples.reshape(len(samples), -1), sample_rate, True, [])
     words = {remark.word for remark in clips.quality_remarks(Path("the window"), recording)}
     found = next((word for word in (*sorted(DEAD), CLIPPED) if word in words), "")
     if not found and np.ptp(samples) <= STEPS:
@@ -138,7 +156,13 @@ def microphone_fault(samples: np.ndarray, sample_rate: int) -> str:
 
 
 def rule(text: str) -> tuple[int, int]:
-    """k/n of --alarm-after as numbers."""
+    """The k and n of --alarm-after.
+
+    Raises
+    ------
+    InputError
+        The text is not of the form k/n.
+    """
     k, _, n = text.partition("/")
     if not (k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n)):
         raise InputError(f"--alarm-after {text} is no rule: give k/n, k alarms among the last n windows, as in 3/5")

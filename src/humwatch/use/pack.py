@@ -1,7 +1,7 @@
 """The file of a detector, `<name>.humwatch`: a safetensors file of arrays, with a description of them as JSON in its metadata.
 
-It holds no code, and reading it runs none. It carries a SHA-256 of itself, taken with zeros in the checksum's own place: what is
-cut, flipped or written by another program is refused. The same description and arrays make the same bytes.
+It holds no program code, and reading it runs none. It carries a SHA-256 of itself, taken with zeros in the checksum's own place:
+a file that is cut, has a flipped bit or is of another program is refused. The same description and arrays make the same bytes.
 """
 
 import hashlib
@@ -38,7 +38,13 @@ def write(path: Path, description: Mapping[str, Any], arrays: Mapping[str, np.nd
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The description and the arrays of a detector; InputError, one sentence, where the file is no whole one."""
+    """The description and the arrays of a detector.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, or not a detector.
+    """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -63,30 +69,38 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def from_texts(texts: Iterable[str]) -> np.ndarray:
-    """Texts as an array of bytes: those of a JSON list."""
+    """The texts as the bytes of a JSON list, (bytes,) uint8."""
     return np.frombuffer(json.dumps(list(texts)).encode(), np.uint8)
 
 
 def to_texts(array: np.ndarray) -> list[str]:
-    """What `from_texts` was given."""
+    """The texts that `from_texts` was given."""
     return json.loads(array.tobytes())
 
 
 def calibration_arrays(table: pd.DataFrame, grouped: bool) -> dict[str, np.ndarray]:
-    """A calibration's arrays. Columns: score, machine (its number), clip, and session where clips are grouped."""
+    """The arrays that a detector's file has of its calibration.
+
+    Parameters
+    ----------
+    table
+        Columns score, machine (its number), clip, and session where clips are grouped.
+    grouped
+        Whether they are grouped by session.
+    """
     arrays = {
         "calibration.scores": table["score"].to_numpy(np.float64),
         "calibration.machine": table["machine"].to_numpy(np.int32),
         "calibration.clips": from_texts(table["clip"]),
     }
     if grouped:
-        codes, names = pd.factorize(table["session"])
-        arrays |= {"calibration.group": codes.astype(np.int32), "calibration.sessions": from_texts(names)}
+        numbers, names = pd.factorize(table["session"])
+        arrays |= {"calibration.group": numbers.astype(np.int32), "calibration.sessions": from_texts(names)}
     return arrays
 
 
 def _header(path: Path, data: bytes) -> dict[str, Any]:
-    """The safetensors header; InputError where the file is cut or of another kind."""
+    """The header of a safetensors file; InputError where the file is cut or of another kind."""
     foreign = f"{path} is no detector of humwatch: give a .humwatch file, as `humwatch pack` writes it"
     length = int.from_bytes(data[:8], "little")
     if not data:

@@ -1,4 +1,4 @@
-"""Pictures of alarms: the spectrogram, and where it is not as it should be."""
+"""Pictures of alarms: the spectrogram, and where it deviates from normal."""
 
 from collections.abc import Iterable
 from pathlib import Path, PurePath
@@ -10,7 +10,7 @@ from humwatch.use import explain
 from humwatch.use.detector import Decision, Detector
 
 DPI = 100
-FARTHEST = 3.0  # of what is tolerated, from where on colours do not change
+FARTHEST = 3.0  # times what is tolerated, beyond which colours do not change
 
 
 def save(
@@ -21,7 +21,26 @@ def save(
     hop: float | None = None,
     resample: bool = False,
 ) -> list[Path]:
-    """A PNG for each alarm among the decisions of one recording's windows, named after it and the window's start."""
+    """Write a PNG for each alarm of a recording, named after it and the window's start.
+
+    Parameters
+    ----------
+    detector
+        That made the decisions.
+    path
+        Of the recording.
+    decisions
+        Of all its windows.
+    folder
+        Where pictures are written.
+    hop, resample
+        As given to `Detector.score`.
+
+    Returns
+    -------
+    list
+        The files.
+    """
     windows = detector.windows(detector.read(path, resample), hop)
     saved = []
     for decision, (_, window) in zip(decisions, windows, strict=True):
@@ -33,8 +52,8 @@ def save(
 
 
 def _draw(detector: Detector, window: np.ndarray, decision: Decision, path: Path) -> None:
-    """The log-mel spectrogram; below it the deviation from normal, and the detector's own error over time where it has one."""
-    import matplotlib.figure  # only then: it takes time to load
+    """Draw the log-mel spectrogram, the deviation from normal, and the detector's own errors over time where it has them."""
+    import matplotlib.figure  # here, because it takes time to load
 
     levels = explain.levels(window, detector.sample_rate)
     deviation = explain.deviation_map(levels, detector.reference(detector.known(decision.machine)))

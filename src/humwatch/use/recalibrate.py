@@ -1,4 +1,4 @@
-"""New normal recordings give a detector new thresholds and new reference levels; what it has learnt stays."""
+"""Give a detector new thresholds and reference levels from new normal recordings; what it has learnt stays."""
 
 import argparse
 import logging
@@ -19,7 +19,7 @@ METHOD = "normal recordings given to calibrate"
 
 
 def recalibrate(args: argparse.Namespace) -> None:
-    """What `humwatch calibrate` does."""
+    """Run `humwatch calibrate`."""
     description, arrays = pack.read(args.detector)
     detector = Detector(description, arrays)
     table, levels = _heard(detector, [*named(args.inputs)], args.machine, args.resample)
@@ -57,7 +57,10 @@ def _heard(
 ) -> tuple[pd.DataFrame, dict[Machine, tuple[explain.Reference, int]]]:
     """Scores of all windows, with machine, clip and start; and each machine's levels, with the number of its windows.
 
-    Raises one InputError with a sentence for each recording that cannot serve.
+    Raises
+    ------
+    InputError
+        With a sentence for each recording that cannot be used.
     """
     found, problems = [], []
     frames: dict[Machine, list[np.ndarray]] = {}

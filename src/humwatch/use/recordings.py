@@ -1,4 +1,4 @@
-"""Recordings by name: which ones are meant, and what a detector makes of them."""
+"""Run `humwatch score`: find recordings by name, and score them."""
 
 import argparse
 import glob
@@ -20,7 +20,7 @@ ALARM = 3  # exit code
 
 
 def score_recordings(args: argparse.Namespace) -> None:
-    """What `humwatch score` does; ends the process with its exit code."""
+    """Run `humwatch score`; ends the process with its exit code."""
     detector = load(args.detector, args.false_alarm_rate)
     check_windows(detector, args.machine, args.hop)
     paths = [*named(args.inputs)]
@@ -53,7 +53,7 @@ def score_recordings(args: argparse.Namespace) -> None:
 
 
 def check_windows(detector: Detector, machine: str | None, hop: float | None) -> None:
-    """InputError where the detector does not know the machine, or no windows can lie so far apart."""
+    """Raise InputError where the detector does not know the machine, or windows cannot be `hop` seconds apart."""
     if machine:
         detector.known(machine)
     if hop is not None and not hop > 0:
@@ -61,7 +61,13 @@ def check_windows(detector: Detector, machine: str | None, hop: float | None) ->
 
 
 def named(names: Iterable[str]) -> Iterator[str]:
-    """The recordings that are meant: files, all below a folder, what matches a pattern; -: the lines of standard input."""
+    """The recordings that names mean: a file, all in a folder, all that match a pattern; -, the names on standard input.
+
+    Raises
+    ------
+    InputError
+        A folder or a pattern has no recordings.
+    """
     for name in names:
         if name == "-":
             yield from named(line for line in sys.stdin.read().splitlines() if line)

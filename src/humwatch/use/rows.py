@@ -17,7 +17,7 @@ HEADER = f"{'alarm':<7}{'p':>8}{'score':>12}{'threshold':>12}{'start_s':>9}  {'m
 
 
 def row(decision: Decision) -> dict[str, Any]:
-    """A decision by the names of COLUMNS, for JSON; CSV joins the reasons."""
+    """A decision as a dictionary with the keys COLUMNS; the reasons are a list."""
     return {name: getattr(decision, name) for name in COLUMNS} | {"why": list(decision.why)}
 
 
@@ -31,7 +31,23 @@ def line(decision: Decision) -> str:
 
 @contextlib.contextmanager
 def writers(csv_file: str | None, json_file: str | None) -> Iterator[list[Callable[[Decision], None]]]:
-    """What rows are given to: files, or standard output (-), else the screen's table. Each row is written at once."""
+    """Open what decisions are written to.
+
+    Parameters
+    ----------
+    csv_file, json_file
+        Names of files, or - for standard output; None for no such file.
+
+    Yields
+    ------
+    list
+        Functions that write one decision each, at once: to the files, and, unless one is standard output, to the screen.
+
+    Raises
+    ------
+    InputError
+        A file cannot be written.
+    """
     with contextlib.ExitStack() as stack:
         found: list[Callable[[Decision], None]] = []
         if csv_file:
@@ -46,7 +62,7 @@ def writers(csv_file: str | None, json_file: str | None) -> Iterator[list[Callab
 
 
 def promise(detector: Detector) -> list[str]:
-    """What the detector's alarms are worth, in sentences: the rate, as hours between false alarms, and the clips behind it."""
+    """Sentences on what the detector promises: its false-alarm rate, how many that are a day, and from which clips."""
     rate = detector.false_alarm_rate
     per_day = rate * 86400 / detector.seconds
     found = [

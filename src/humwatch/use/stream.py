@@ -1,6 +1,6 @@
-"""Live sound: from the default microphone, or PCM on standard input, to windows of the training length.
+"""Cut live sound, from the default microphone or PCM on standard input, into windows of the training length.
 
-Sound is read in a thread of its own, so that slow scoring never holds up a recorder; a short queue of windows lies between.
+Sound is read in a thread of its own, with a short queue of windows, so that slow scoring never holds up a recorder.
 """
 
 import logging
@@ -21,30 +21,70 @@ from humwatch.use.detector import Detector, one_channel
 log = logging.getLogger("humwatch")
 
 BLOCK = 2**16  # bytes, the most that are read at a time: what a pipe holds
-AHEAD = 5.0  # seconds of sound that a live source can be ahead of the clock: what lay in pipes
+AHEAD = 5.0  # seconds of sound that a live source can be ahead of the clock: what waited in pipes
 FORMATS = {"u8": "u1", "s16le": "<i2", "s24le": "3u1", "s32le": "<i4", "f32le": "<f4", "f64le": "<f8"}  # numpy's names
 WAV_FORMATS = {(1, 8): "u8", (1, 16): "s16le", (1, 24): "s24le", (1, 32): "s32le", (3, 32): "f32le", (3, 64): "f64le"}
 
 
 class Window(NamedTuple):
-    """start_s: since listening began. samples: (samples,) float32 at the detector's own rate."""
+    """A window of sound.
+
+    Attributes
+    ----------
+    start_s
+        Seconds since listening began.
+    samples : (samples,) float32
+        At the detector's own rate.
+    """
 
     start_s: float
     samples: np.ndarray
 
 
 class Source(NamedTuple):
-    """rate: Hz. blocks: (frames, channels) float32, as they come."""
+    """Where sound comes from.
+
+    Attributes
+    ----------
+    rate
+        In Hz.
+    blocks : (samples, channels) float32
+        One after the other, as they come.
+    """
 
     rate: int
     blocks: Iterator[np.ndarray]
 
 
 class Windows:
-    """Windows of a source, `hop` seconds apart, in a queue that holds `backlog` of them.
+    """The windows of a source, in a queue.
 
-    Where it is full, the oldest are left out and counted, if the sound is live. A source that is faster than the clock is a
-    recording that is piped: it waits.
+    Where the queue is full and the sound is live, the oldest windows are left out and counted. A source that is faster than
+    the clock is a recording that is piped: it waits.
+
+    Parameters
+    ----------
+    detector
+        Whose length of windows, channel and sample rate count.
+    name
+        Of the source, for errors.
+    open_source
+        Called in the thread that reads.
+    hop
+        Seconds from one window to the next; None for the length of a window.
+    backlog
+        How many windows the queue holds.
+    resample
+        Whether another sample rate than the detector's is allowed.
+
+    Attributes
+    ----------
+    left_out
+        Windows so far that were left out.
+    seconds
+        Of sound so far.
+    heard
+        When sound came last, by `time.monotonic`.
     """
 
     def __init__(
@@ -67,7 +107,13 @@ class Windows:
         threading.Thread(target=self._run, daemon=True).start()
 
     def get(self, seconds: float) -> Window | None:
-        """The next window; None where there is none within so many seconds. Raises EOFError at the end of the sound."""
+        """The next window; None where there is none within so many seconds.
+
+        Raises
+        ------
+        EOFError
+            The sound has ended.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._ended, seconds)
             if self._queue:
@@ -91,11 +137,8 @@ class Windows:
 
     def _cut(self) -> None:
         size, rate = self._detector.samples, self._detector.sample_rate
-        kept, first, start = (
-            np.zeros(0, np.float32),
-            0,
-            0,
-        )  # samples; the numbers of their first, and of the window's first
+        # Samples; the position of the first of them, and that of the next window.
+        kept, first, start = self._silence(0), 0, 0
         for block in self._own_rate():
             self.heard = time.monotonic()
             self.seconds += len(block) / rate
@@ -108,19 +151,25 @@ class Windows:
             kept, first = kept[done:], first + done
 
     def _own_rate(self) -> Iterator[np.ndarray]:
-        """Blocks of the channel that the detector hears, (samples,), at its own rate."""
+        """Blocks of the channel that the detector hears, (samples,), or of several, (samples, channels), at its own rate."""
         source, own = self._open(), self._detector.sample_rate
         blocks = (one_channel(self.name, block, self._detector.channel) for block in source.blocks)
         if source.rate == own:
             yield from blocks
             return
         self._detector.at_own_rate(self.name, np.zeros(1, np.float32), source.rate, self._resample)  # refuses, or not
-        import soxr  # as librosa does for whole recordings
+        import soxr  # which librosa uses for whole recordings
 
-        stream = soxr.ResampleStream(source.rate, own, 1, quality="HQ")
+        channels = self._silence(1).size
+        stream = soxr.ResampleStream(source.rate, own, channels, quality="HQ")
         for block in blocks:
             yield stream.resample_chunk(block)
-        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        yield stream.resample_chunk(self._silence(0), last=True)
+
+    def _silence(self, samples: int) -> np.ndarray:
+        """So many samples of zero, shaped as blocks are."""
+        channel = self._detector.channel
+        return np.zeros((samples, len(channel)) if isinstance(channel, list) else samples, np.float32)
 
     def _put(self, window: Window) -> None:
         with self._changed:
@@ -135,7 +184,13 @@ class Windows:
 
 
 def microphone(detector: Detector) -> Source:
-    """Open the default microphone, at the detector's rate. InputError where there is none."""
+    """Open the default microphone, at the detector's rate.
+
+    Raises
+    ------
+    InputError
+        There is none, or the package sounddevice is missing.
+    """
     try:
         import sounddevice
     except ImportError:
@@ -144,7 +199,8 @@ def microphone(detector: Detector) -> Source:
         ) from None
     except OSError as error:
         raise InputError(f"the microphone cannot be used ({error}): install PortAudio, or pipe PCM in (-)") from None
-    channels = 1 if detector.channel == "mix" else int(detector.channel) + 1
+    channel = detector.channel
+    channels = 1 if channel == "mix" else int(max(channel) if isinstance(channel, list) else channel) + 1
     try:
         stream = sounddevice.InputStream(samplerate=detector.sample_rate, channels=channels, dtype="float32")
         stream.start()
@@ -154,7 +210,24 @@ def microphone(detector: Detector) -> Source:
 
 
 def piped(detector: Detector, form: str, rate: int | None, channels: int) -> Source:
-    """Standard input: WAV where it begins so, whatever length its header states; else PCM as told."""
+    """Open standard input: WAV where it begins like WAV, whatever length its header states; else PCM as stated.
+
+    Parameters
+    ----------
+    detector
+        Whose sample rate is assumed unless one is stated.
+    form
+        A key of FORMATS.
+    rate
+        In Hz.
+    channels
+        Their number.
+
+    Raises
+    ------
+    InputError
+        A WAV header is cut, or of a codec that is not read.
+    """
     file = sys.stdin.fileno()
     start = _exactly(file, 12)
     if start[:4] == b"RIFF" and start[8:] == b"WAVE":
@@ -164,7 +237,7 @@ def piped(detector: Detector, form: str, rate: int | None, channels: int) -> Sou
 
 
 def check_pcm(form: str, rate: int | None, channels: int) -> None:
-    """InputError where standard input cannot be so."""
+    """Raise InputError where PCM cannot be of this format, sample rate and number of channels."""
     if form not in FORMATS:
         raise InputError(f"--format {form} is not read: give one of {', '.join(FORMATS)}")
     if channels < 1 or not (rate is None or rate > 0):
@@ -194,7 +267,7 @@ def _pcm_blocks(file: int, start: bytes, form: str, channels: int) -> Iterator[n
 
 
 def _samples(data: bytes, form: str) -> np.ndarray:
-    """Full scale 1, float32, as libsndfile has them."""
+    """The samples as float32 at full scale 1, as libsndfile has them."""
     values = np.frombuffer(data, FORMATS[form])
     if form == "s24le":  # the upper three bytes of 32 bits
         values = np.pad(values, ((0, 0), (1, 0))).view("<i4")[:, 0]
@@ -205,7 +278,7 @@ def _samples(data: bytes, form: str) -> np.ndarray:
 
 
 def _wav_header(file: int) -> tuple[str, int, int]:
-    """Format, rate and channels; what follows are samples."""
+    """Read format, rate and channels; samples follow."""
     form, rate, channels = "", 0, 0
     while len(head := _exactly(file, 8)) == 8:
         name, size = struct.unpack("<4sI", head)
@@ -214,7 +287,7 @@ def _wav_header(file: int) -> tuple[str, int, int]:
         body = _exactly(file, size + size % 2)
         if name == b"fmt " and len(body) >= 16:
             codec, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", body)
-            if codec == 0xFFFE and len(body) >= 26:  # the codec stands further behind
+            if codec == 0xFFFE and len(body) >= 26:  # the codec follows later
                 codec = struct.unpack_from("<H", body, 24)[0]
             if (codec, bits) not in WAV_FORMATS or not channels or not rate:
                 raise InputError(f"standard input is WAV of codec {codec} with {bits} bits: give 16-bit PCM")
@@ -223,7 +296,7 @@ def _wav_header(file: int) -> tuple[str, int, int]:
 
 
 def _exactly(file: int, count: int) -> bytes:
-    """So many bytes, fewer only at the end."""
+    """Read so many bytes, fewer only at the end."""
     data = b""
     while len(data) < count and (more := os.read(file, count - len(data))):
         data += more

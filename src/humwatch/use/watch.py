@@ -1,4 +1,4 @@
-"""What `humwatch watch` does: recordings that arrive in a folder, judged once each, and alarms."""
+"""Run `humwatch watch`: judge each recording that arrives in a folder once, and raise alarms."""
 
 import argparse
 import logging
@@ -23,7 +23,7 @@ LEFT_OUT = "left out: too many recordings were waiting"
 
 
 def watch(args: argparse.Namespace) -> None:
-    """Until it is stopped."""
+    """Watch until the process is stopped."""
     detector = load(args.detector, args.false_alarm_rate)
     check(detector, args)
     if not args.folder.is_dir():
@@ -36,7 +36,7 @@ def watch(args: argparse.Namespace) -> None:
         for sentence in rows.promise(detector):
             print(sentence, file=sys.stderr)
         for event in monitor.replay(history.records()):
-            report(event | {"repeated": True}, out)
+            announce(event | {"repeated": True}, out)
         if known := monitor.heard:
             log.info("%s: %d recordings have been judged before", history.path, known)
         print(rows.HEADER, flush=True)
@@ -45,7 +45,7 @@ def watch(args: argparse.Namespace) -> None:
             if clip is None:
                 if folder.arrived != silent_since and time.monotonic() - folder.arrived > args.silent_after:
                     silent_since = folder.arrived
-                    report(monitor.silent(args.silent_after, "new recording"), out)
+                    announce(monitor.silent(args.silent_after, "new recording"), out)
                 continue
             record = judge_clip(detector, clip, args)
             history.add(record)
@@ -54,7 +54,7 @@ def watch(args: argparse.Namespace) -> None:
                 left_out += 1
                 log.warning("cannot keep up: %s is left out, %d so far", clip.file, left_out)
             for event in monitor.update(record):
-                report(event, out)
+                announce(event, out)
     finally:
         history.close()
         for way in out:
@@ -62,7 +62,7 @@ def watch(args: argparse.Namespace) -> None:
 
 
 def judge_clip(detector: Detector, clip: Clip, args: argparse.Namespace) -> Record:
-    """The record of a clip: its strangest window, and the scores of all."""
+    """The record of a clip: its most anomalous window, and the scores of all."""
     about: dict[str, Any] = {
         "file": clip.file,
         "time": now(),
@@ -109,7 +109,7 @@ def record_of(detector: Detector, decision: Decision, window: Any, about: dict[s
 
 
 def show(record: Record) -> None:
-    """A line on the screen."""
+    """Print a record as a line."""
     if record.threshold is None:
         print(f"{'-':<7}{'':>8}{'':>12}{'':>12}{'':>9}  {record.machine:<14} {record.file}", end="", flush=True)
         print(f"  ({record.problem or record.microphone})", flush=True)
@@ -119,8 +119,8 @@ def show(record: Record) -> None:
     print(rows.line(Decision(**{name: getattr(record, name) for name in names}, why=why)), flush=True)
 
 
-def report(event: Event, out: list[Way]) -> None:
-    """Say it, and send it."""
+def announce(event: Event, out: list[Way]) -> None:
+    """Log an event, and send it."""
     event = {"time": now()} | event
     log.warning("%s: %s", event["kind"].upper(), event["sentence"])
     for way in out:
@@ -128,7 +128,7 @@ def report(event: Event, out: list[Way]) -> None:
 
 
 def check(detector: Detector, args: argparse.Namespace) -> None:
-    """InputError where an option that `watch` and `listen` share is wrong."""
+    """Raise InputError where an option that `watch` and `listen` share is wrong."""
     check_windows(detector, args.machine, args.hop)
     if not args.silent_after > 0:
         raise InputError(f"--silent-after is {args.silent_after:g}: give seconds above 0")

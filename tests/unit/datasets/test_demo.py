@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from scipy.signal import butter, sosfiltfilt, stft, welch
+from scipy.signal import butter, coherence, sosfiltfilt, stft, welch
 
 from humwatch.datasets import demo, slide_rails
 from humwatch.datasets.source import SAMPLE_RATE
@@ -103,6 +103,19 @@ def test_signal_to_noise_ratio_and_level_are_as_stated(snr_db):
         np.testing.assert_array_equal(clip, parts["machine"] + parts["fault"] + parts["factory"])
         assert decibel((parts["machine"] + parts["factory"]) ** 2) == pytest.approx(slide_rails.LEVEL_DB, abs=1)
         assert np.any(parts["fault"]) == (label == "anomaly")
+
+
+def test_far_microphone_hears_the_same_factory(tmp_path):
+    """The near channel is the clip without it; the far one is coherent with the factory, and hardly hears the machine."""
+    known = {"machine_id": "02", "split": "test", "label": "anomaly", "index": 1, "snr_db": -14.0}
+    both = slide_rails.generate_clip(**known, far_microphone=True)
+    np.testing.assert_array_equal(both[:, 0], slide_rails.generate_clip(**known))
+    parts = slide_rails.generate_parts(**known)
+    heard = {name: coherence(parts[name], both[:, 1], RATE, nperseg=4096)[1] for name in ("factory", "machine")}
+    assert np.median(heard["factory"]) > 0.8 and np.median(heard["machine"]) < 0.3
+    size = {"train": 1, "test_normal": 0, "test_anomaly": 0}
+    (name,) = slide_rails.write(tmp_path, size, "train", machine_ids=["00"], snr_db=-14.0, far_microphone=True)
+    assert sf.info(tmp_path / name).channels == 2
 
 
 @pytest.mark.parametrize("machine_id", demo.MACHINE_IDS)

@@ -402,7 +402,7 @@ def test_clip_counts(tmp_path, caplog):
     slider, fan = (replace(archive, md5=None) for archive in archives(["slider", "fan"], ["eval"]))
     whole = {f"slider/test/id_{i}_{n:08d}.wav": 5 for i in ("01", "03", "05") for n in range(278)}
     unpack(put(slider, tmp_path, whole), slider, tmp_path)
-    assert not caplog.text
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
     missing = dict(list(whole.items())[:-1])
     assert "277 clips slider/test/id_05_* where 278" in refused(
@@ -453,16 +453,15 @@ id_01_00000000.wav,normal_id_01_00000002.wav,0
 
 def test_ground_truth_is_fetched_and_joined_by_name(server, tmp_path):
     content = LIST.encode()
-    assert DCASE2020.labels == ("3951620", "eval_data_list.csv", "f16aaa185df9906e588864aaf7cb58ea", 338426)
+    assert DCASE2020.labels[:4] == ("eval_data_list.csv", "3951620", "f16aaa185df9906e588864aaf7cb58ea", 338426)
     labels = DCASE2020.labels._replace(md5=hashlib.md5(content).hexdigest(), size=len(content))
-    challenge = replace(DCASE2020, labels=labels)
     server.files["3951620"] = {"eval_data_list.csv": content}
-    path = fetch_labels(challenge, tmp_path, base_url=server.url + "/", **FAST)
-    assert path == tmp_path / "dcase2020" / "eval_data_list.csv"
-    assert path == fetch_labels(challenge, tmp_path, base_url=server.url, **FAST)
+    path = tmp_path / "dcase2020" / "eval_data_list.csv"
+    for _ in range(2):
+        assert path == fetch_labels(labels, path, base_url=server.url + "/", **FAST)
     assert server.asked == [("/records/3951620/files/eval_data_list.csv?download=1", None)]
-    labels = evaluation_labels(path, MACHINE_TYPES)
-    assert labels == {
+    labels = evaluation_labels(path, DCASE2020)
+    assert {clip: label for clip, (label, *_) in labels.items()} == {
         ("slider", "id_01_00000000.wav"): 1,
         ("slider", "id_01_00000001.wav"): 0,
         ("fan", "id_01_00000000.wav"): 0,
@@ -471,7 +470,7 @@ def test_ground_truth_is_fetched_and_joined_by_name(server, tmp_path):
     path.write_text(
         "\r\n".join([*LIST.splitlines()[3:], "", first, *reversed(clips)])
     )  # another order, another system's line ends
-    assert evaluation_labels(path, MACHINE_TYPES) == labels
+    assert evaluation_labels(path, DCASE2020) == labels
 
 
 @pytest.mark.parametrize(
@@ -489,11 +488,11 @@ def test_bad_lines_of_the_ground_truth(tmp_path, text, line):
     path = tmp_path / "eval_data_list.csv"
     path.write_text(text)
     with pytest.raises(InputError) as error:
-        evaluation_labels(path, MACHINE_TYPES)
+        evaluation_labels(path, DCASE2020)
     assert f"eval_data_list.csv, line {line}:" in one_sentence(error)
 
 
 def test_missing_ground_truth(tmp_path):
     with pytest.raises(InputError) as error:
-        evaluation_labels(tmp_path / "eval_data_list.csv", MACHINE_TYPES)
+        evaluation_labels(tmp_path / "eval_data_list.csv", DCASE2020)
     assert "eval_data_list.csv" in one_sentence(error)

@@ -29,11 +29,35 @@ def test_the_lowest_loss_of_all_sweeps_is_chosen_where_all_minimise_the_same():
     assert (row["criterion"], row["chosen_from"]) == ("val_loss", 4)  # what the two share counts once
 
 
-def test_detectors_are_compared_by_pseudo_anomalies():
+def test_detectors_are_compared_by_pseudo_anomalies_where_nothing_else_tells():
     losses = sweep("rates", learning_rate=[0.1, 0.01], val_loss=[1.0, 2.0], pseudo_auc=[0.6, 0.7])
     other = sweep("other", detector=["knn"], epochs=np.nan, pseudo_auc=[0.8])
     row = overall_choice([losses, other]).iloc[0]
     assert (row["trial"], row["criterion"], row["chosen_from"]) == ("other_0", "pseudo_auc", 3)
+
+
+def test_losses_are_compared_by_ids_left_out_and_trials_of_a_loss_by_it():
+    rates = sweep("rates", learning_rate=[0.1, 0.01], val_loss=[2.0, 1.0], pseudo_auc=[0.9, 0.9], leave_id_out=0.8)
+    windows = sweep("windows", window=[8, 8], seed=[0, 1], val_loss=[0.3, 0.2], pseudo_auc=[0.6, 0.5], leave_id_out=0.9)
+    other = sweep("other", detector=["knn"], epochs=np.nan, pseudo_auc=[1.0], leave_id_out=0.7)
+    row = overall_choice([rates, windows, other]).iloc[0]
+    assert (row["trial"], row["criterion"], row["chosen_from"]) == ("windows_1", "leave_id_out", 5)
+    assert chosen(rates, other) == ["rates_1"]
+    assert overall_choice([rates]).iloc[0]["criterion"] == "val_loss"
+
+
+def test_a_loss_of_which_all_trials_diverged_or_none_is_judged_is_not_chosen():
+    rates = sweep("rates", seed=[0, 1], val_loss=[0.1, 0.2], diverged=[True, True], leave_id_out=0.9)
+    other = sweep("other", detector=["knn", "gmm"], pseudo_auc=[0.8, 0.7], leave_id_out=[np.nan, 0.6])
+    assert chosen(rates, other) == ["other_1"]
+
+
+def test_poolings_of_one_model_are_compared_by_ids_left_out():
+    assert chosen(sweep(trial=["a", "a"], score=["mean", "std"], val_loss=[1.0, 1.0], leave_id_out=[0.6, 0.7])) == ["a"]
+    found = overall_choice(
+        [sweep(trial=["a", "a"], score=["mean", "std"], val_loss=[1.0, 1.0], leave_id_out=[0.6, 0.7])]
+    )
+    assert found["score"].item() == "std"
 
 
 def test_each_machine_type_has_its_own_choice():
@@ -60,11 +84,14 @@ def test_of_one_sweep_its_own_choice_stands_among_equals():
     assert chosen(sweep(seed=[0, 1, 2], val_loss=[1.0, 1.0, 2.0], selected=[False, True, False])) == ["one_1"]
 
 
+@pytest.mark.parametrize("judged", [False, True])
 @pytest.mark.parametrize("detector", ["vae", ["vae", "knn", "gmm", "idnn"]])
-def test_labels_have_no_influence(detector):
+def test_labels_have_no_influence(detector, judged):
     """Whatever the labels make of the trials, the choice is the same."""
     rng = np.random.default_rng(0)
     table = sweep(seed=[0, 1, 2, 3], detector=detector, val_loss=[*rng.random(4)], pseudo_auc=[*rng.random(4)])
+    if judged:
+        table["leave_id_out"] = rng.random(4)
     found = {
         tuple(
             chosen(table.assign(auc=aucs, pauc=aucs, auc_low=aucs, auc_high=aucs, best_by_labels=np.equal(aucs, 1.0)))

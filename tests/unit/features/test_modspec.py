@@ -187,8 +187,11 @@ def test_features_get_the_defaults_of_their_source():
 @pytest.mark.parametrize(
     ("features", "sentence"),
     [
-        ({"m": {"source": "modspec", "n_mels": 64}}, "features.m.n_mels is for source logmel only"),
-        ({"w": {"source": "waveform", "fmin": 50.0}}, "features.w.fmin is for source logmel or modspec only"),
+        ({"m": {"source": "modspec", "n_mels": 64}}, "features.m.n_mels is for source logmel or noise_aware only"),
+        (
+            {"w": {"source": "waveform", "fmin": 50.0}},
+            "features.w.fmin is for source logmel or modspec or noise_aware only",
+        ),
         ({"l": {"bands": 40}}, "features.l.bands is for source modspec only"),
         ({"m": {"source": "modspec", "band": 40}}, "features.m.band is unknown (did you mean bands?)"),
         (
@@ -197,7 +200,7 @@ def test_features_get_the_defaults_of_their_source():
         ),
         (
             {"m": {"source": "mfcc"}},
-            "features.m.source is 'mfcc', it must be one of logmel, modspec, waveform, parquet",
+            "features.m.source is 'mfcc', it must be one of logmel, modspec, noise_aware, waveform, parquet",
         ),
         ({"m": None}, "features.m is None, it must be a mapping"),
     ],

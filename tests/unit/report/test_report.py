@@ -240,6 +240,40 @@ def test_the_summary_says_how_the_trial_was_chosen():
     assert f'{best - 0.75:.3f}</div><div class="muted">the best trial by test labels: {best:.3f}<' in text
 
 
+def test_the_official_score_comes_first():
+    """Of the chosen trial, of each set, and not of other trials or of all sets together."""
+    made = report([])
+    made.chosen = made.chosen.assign(score="mean")
+    keys = made.chosen[["trial", "machine_type"]].iloc[0].to_dict() | {"epochs": 0, "score": "mean"}
+    known = {"official_low": 0.5, "official_high": 0.75, "figures": 3, "averaged": "harmonic"}
+    rows = [
+        keys | known | {"set": "development", "official": 0.612},
+        keys | known | {"set": "evaluation", "official": 0.598, "official_low": 0.55},
+        keys | known | {"set": "all", "official": 0.605},
+        keys | known | {"set": "development", "official": 0.999, "trial": "another"},
+    ]
+    made.tables = {"official": pd.DataFrame(rows)} | made.tables
+    text = re.sub("<[^>]+>|\\s+", " ", render(made).split("At a glance", 2)[-1])
+    text = re.sub(" +", " ", text)
+    development = (
+        "Official score, development set 0.612 harmonic mean of 3 AUCs and pAUCs of 1 machine type, 95 % interval 0.500"
+    )
+    places = [
+        text.index(development),
+        text.index("Official score, evaluation set 0.598"),
+        text.index("AUC of the chosen trial"),
+    ]
+    assert places == sorted(places) and "all set" not in text
+
+
+def test_the_page_says_why_candidates_are_kept():
+    table = pd.DataFrame({"candidate": ["knn", "gmm"], "leave_id_out": [0.91234, 0.8], "kept": [True, False]})
+    assert "What scores" not in render(report([]))
+    text = re.sub(r"\s+", " ", render(report([], reasons={"slider": table})))
+    assert "What scores slider" in text and "left-out-id AUC" in text
+    assert re.search(r">knn</th> *<td[^>]*>0.9123</td> *<td[^>]*>yes</td>", text)
+
+
 def test_clips_are_left_out_rather_than_exceed_the_limit():
     clips = [clip(f"{n}.wav", seed=n) for n in range(30)]
     whole = render(report([machine(clips)]))

@@ -89,7 +89,7 @@ def test_requests_cover_what_local_runs_measure(finished):
     """`benchmark:` files of the smallest demo: peak memory is at most what the rules ask for, and at least half of it."""
     asked = {
         "features": plan.stage_mb("features"),
-        "score": plan.stage_mb("score"),
+        "score": plan.scoring_mb("vae"),
         "train": plan.training_mb(
             (finished.results / "features/logmel/slider/train.parquet").stat().st_size / 1e6, False
         ),
@@ -136,3 +136,14 @@ def test_profile_paths():
     assert (
         not {"executor", "cores", "jobs"} & yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text()).keys()
     )
+
+
+@pytest.mark.parametrize("year", range(2020, 2027))
+def test_whole_challenges_are_planned_without_data_and_network(year):
+    """Of each year, as many archives as Zenodo has, and a model of each of its machine types."""
+    made = of_file(f"dcase{year}.yaml").study
+    files = {file for machine, split in made.machines for file in made.source.inputs(machine, split)}
+    archives = {2020: 18, 2024: 25, 2025: 23, 2026: 17}.get(year, 21)
+    assert len(files) == archives + (year < 2026), "manifests, and the list of labels but of 2026"
+    machine_types = {2020: 6, 2021: 7, 2022: 7, 2023: 14, 2024: 16, 2025: 15, 2026: 12}[year]
+    assert len(made.scopes["machine_type"]) == len(made.machine_types("test")) == machine_types

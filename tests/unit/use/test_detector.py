@@ -30,7 +30,17 @@ def finished_study(used):
         yield Finished(Study(validate(used.config, schema), schema))
 
 
-TRIALS = ["mahalanobis_seed", "knn", "gmm", "vae", "autoencoder", "idnn", "id_classifier", "mahalanobis_feature"]
+TRIALS = [
+    "mahalanobis_seed",
+    "knn",
+    "gmm",
+    "vae",
+    "autoencoder",
+    "idnn",
+    "id_classifier",
+    "auto",
+    "mahalanobis_feature",
+]
 TRIALS += ["ensemble-mixed", "ensemble-fast"]
 
 

@@ -166,7 +166,7 @@ def test_without_sounddevice(fan, monkeypatch):
 
 
 def test_the_microphone(fan, monkeypatch):
-    """sounddevice in a stand-in: what it gives is what is heard, and what its driver has lost is said."""
+    """A stand-in for sounddevice: what it gives is what is heard, and what its driver has lost is said."""
 
     class InputStream:
         samplerate, given = RATE, 0

@@ -82,7 +82,7 @@ def draw_mixup(batch: int, probability: float, generator: torch.Generator) -> tu
 
 
 def mix(values: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
-    """lam * values + (1 - lam) * values[partner], clip by clip; values (batch, anything)."""
+    """Lam * values + (1 - lam) * values[partner], clip by clip; values (batch, anything)."""
     lam = lam.to(values)[:, None]
     return lam * values + (1 - lam) * values[partner.to(values.device)]
 

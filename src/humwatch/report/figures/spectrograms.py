@@ -18,10 +18,18 @@ def spectrogram_figure(
     title: str,
     footer: str = "",
 ) -> Figure:
-    """Spectrograms one above the other, on the same axes and colours.
+    """Spectrograms one above the other, with the same axes and colours.
 
-    panels: (title, frames in dB (frames, bins)) each. frequencies: Hz of each bin; hop_seconds: time between frames. None
-    where unknown: that axis counts bins or frames.
+    Parameters
+    ----------
+    panels : title, (frames, bins)
+        Values in dB.
+    frequencies : (bins,)
+        In Hz; None where unknown: the axis then counts bins.
+    hop_seconds
+        Time between frames; None where unknown: the axis then counts frames.
+    title, footer
+        Lines above and below.
     """
     low, high = decibel_range([frames for _, frames in panels])
     hop = hop_seconds or 1.0
@@ -48,14 +56,20 @@ def spectrogram_figure(
 
 
 def decibel_range(clips: Sequence[np.ndarray]) -> tuple[float, float]:
-    """The colour scale that shows all of these spectrograms: without the darkest and brightest outliers."""
+    """The limits of a colour scale for these spectrograms, (frames, bins) each, without the darkest and brightest outliers."""
     values = np.concatenate([frames.ravel()[::7] for frames in clips])
     low, high = np.quantile(values, [0.01, 0.999])
     return float(low), float(max(high, low + 1))
 
 
 def hertz_ticks(frequencies: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Places, in bins, of round frequencies on a mel axis."""
+    """Ticks of a mel axis: where round frequencies lie, in bins, and the frequencies in Hz.
+
+    Parameters
+    ----------
+    frequencies : (bins,)
+        The frequency of each bin, in Hz.
+    """
     hertz = [h for h in HERTZ if frequencies[0] <= h <= frequencies[-1]]
     places = np.interp(hertz, frequencies, np.arange(len(frequencies)))
     keep = [i for i, place in enumerate(places) if i == 0 or place - places[i - 1] > len(frequencies) / 20]

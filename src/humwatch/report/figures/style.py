@@ -1,7 +1,11 @@
 """What all figures have in common: colours, sizes, how one is begun and written.
 
-Colours: Okabe & Ito 2008, "Color Universal Design", for categories; cividis and magma for values. Sizes: one column of a
-paper, 3.5 inches wide.
+Categories have the colours of Okabe & Ito, values those of cividis and magma. A figure is one column of a paper wide, 3.5
+inches.
+
+References
+----------
+Okabe & Ito 2008, "Color Universal Design".
 """
 
 import textwrap
@@ -60,7 +64,7 @@ LEGEND_LETTERS = 62  # per line
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write `<path>.png` (200 dots per inch) and `<path>.svg`, the same bytes each time."""
+    """Write `<path>.png` (200 dots per inch) and `<path>.svg`; the same figure makes the same bytes."""
     with matplotlib.rc_context(STYLE):
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once, not once per file
@@ -78,7 +82,26 @@ def new_figure(
     columns: int = 1,
     **kwargs: Any,
 ) -> tuple[Figure, Any]:
-    """A figure of column width; title and legend stand above the axes, the footer below, where they cover no data."""
+    """A figure of column width, with title and legend above the axes and the footer below, where they cover no data.
+
+    Parameters
+    ----------
+    height
+        Of the axes together, in inches.
+    title, footer
+        Broken into lines.
+    legend
+        Its entries.
+    rows, columns
+        Of axes.
+    **kwargs
+        For `Figure.subplots`.
+
+    Returns
+    -------
+    figure, axes
+        As `Figure.subplots` gives the axes.
+    """
     title, footer = textwrap.fill(title, 42), textwrap.fill(footer, 66)
     lines: list[list[Artist]] = []
     for entry in legend:

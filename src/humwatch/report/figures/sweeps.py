@@ -1,4 +1,4 @@
-"""The figure of a sweep: which one it gets follows from what it varies."""
+"""The figure of a sweep, of a kind that follows from the parameters that the sweep varies."""
 
 import math
 import textwrap
@@ -29,12 +29,20 @@ MARKS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def sweep_figure(table: pd.DataFrame, name: str, footer: str = "") -> Figure:
-    """The figure of one sweep: AUC (the mean over machine ids) against whatever the sweep varies.
+    """The figure of one sweep: AUC (the mean over machine ids) against the parameters that it varies.
 
-    table: a row per trial and machine type with the trial's parameters, auc, auc_low, auc_high, selected, best_by_labels,
-    diverged, seconds_per_epoch. Nothing or one parameter, not a number: dots; seed: dots; one number: a line with its band
-    (over seeds, where these vary too), and the run time below where it is the batch size; two or three: heat maps; more:
-    the best trials, ranked.
+    Seeds alone: dots. One number: a line with its band (over seeds, where these vary too), and the run time below where it is
+    the batch size. Two or three parameters: heat maps. Anything else: the best trials, ranked.
+
+    Parameters
+    ----------
+    table
+        A row per trial and machine type with the trial's parameters, auc, auc_low, auc_high, selected, best_by_labels,
+        diverged, seconds_per_epoch.
+    name
+        The sweep's.
+    footer
+        The line below.
     """
     names = varied(table)
     others = [n for n in names if n != "seed"]
@@ -118,7 +126,7 @@ def _line(table: pd.DataFrame, name: str, x: str, seeds: bool, footer: str) -> F
 
 
 def _panels(table: pd.DataFrame, names: list[str]) -> list[tuple[str, pd.DataFrame, str, str]]:
-    """(title, rows, parameter down, parameter across) of each heat map, none where there would be too many."""
+    """Title, rows of the table, vertical and horizontal parameter of each heat map; none where there would be too many."""
     # The parameter with the fewest values, the last of equals, gets a panel per value.
     third = min(reversed(names), key=lambda n: table[n].nunique()) if len(names) == 3 else None
     down, across = (n for n in names if n != third)
@@ -213,7 +221,7 @@ def _cells(
 
 
 def _ranking(table: pd.DataFrame, name: str, names: list[str], footer: str) -> Figure:
-    """Dots with intervals, best first: for what has no axis of its own."""
+    """Dots with intervals, best first, for parameters that make no axis."""
     seeds = "seed" in names
     shown_names = [n for n in names if n != "seed"] or ["trial"]
     table = table.assign(label=table[shown_names].map(value_text).agg(" · ".join, axis=1))
@@ -261,7 +269,7 @@ def _ranking(table: pd.DataFrame, name: str, names: list[str], footer: str) -> F
 
 
 def _machine_types(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """(machine type, colour)."""
+    """Each machine type with its colour."""
     return [(t, CATEGORIES[n % len(CATEGORIES)]) for n, t in enumerate(sorted(table["machine_type"].unique()))]
 
 
@@ -282,7 +290,7 @@ def _mark_legend() -> list[Artist]:
 
 
 def _chance(axes: Axes) -> None:
-    """The line of guessing, where the axis reaches it, and no axis narrower than 0.02."""
+    """Draw the line of chance where the axis reaches it, and let no axis be narrower than 0.02."""
     low, high = axes.get_ylim()
     if high - low < 0.02:
         axes.set_ylim((low + high) / 2 - 0.01, (low + high) / 2 + 0.01)
@@ -291,7 +299,7 @@ def _chance(axes: Axes) -> None:
 
 
 def _value_axis(axes: Axes, values: np.ndarray) -> None:
-    """Ticks at the values of a sweep; logarithmic where they span more than a factor of 5."""
+    """Put ticks at the values of a sweep, on a logarithmic axis where they span more than a factor of 5."""
     low, high = values.min(), values.max()
     if low > 0 and high > 5 * low:
         axes.set_xscale("log")
@@ -303,7 +311,7 @@ def _value_axis(axes: Axes, values: np.ndarray) -> None:
 
 
 def _whiskers(part: pd.DataFrame) -> np.ndarray:
-    """Lengths of the error bars, down and up."""
+    """Lengths of the error bars, down and up, (2, rows)."""
     return np.maximum([part["auc"] - part["auc_low"], part["auc_high"] - part["auc"]], 0)
 
 

@@ -27,9 +27,16 @@ from humwatch.report.words import value_text, varied, words
 
 
 def training_figure(logs: Sequence[tuple[pd.Series, pd.DataFrame]], name: str, footer: str = "") -> Figure:
-    """Loss against epoch of a sweep's trainings, the chosen one's training loss beside its validation loss.
+    """Loss against epoch of a sweep's trainings: validation losses, and the chosen trial's training loss.
 
-    logs: (row of the sweep's table, its log with the columns epoch, train_loss, val_loss) of each trial.
+    Parameters
+    ----------
+    logs
+        Of each trial, its row of the sweep's table, and its log with the columns epoch, train_loss, val_loss.
+    name
+        The sweep's.
+    footer
+        The line below.
     """
     rows = pd.DataFrame([row for row, _ in logs])
     by = next((n for n in varied(rows) if n not in ("epochs", "seed")), None)
@@ -65,7 +72,7 @@ def training_figure(logs: Sequence[tuple[pd.Series, pd.DataFrame]], name: str, f
 
 
 def _plain_log(axes: Axes, values: np.ndarray) -> None:
-    """A logarithmic y axis with plain numbers, where the values span more than a factor of 10."""
+    """Make the y axis logarithmic, with plain numbers, where the values span more than a factor of 10."""
     values = values[np.isfinite(values)]
     if len(values) == 0 or values.min() <= 0 or values.max() < 10 * values.min():
         return

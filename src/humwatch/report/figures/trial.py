@@ -1,4 +1,4 @@
-"""Figures of one trial: ROC curves, histograms of its scores, its embeddings."""
+"""Figures of one trial: ROC curves, histograms of its scores, its false alarms, its embeddings."""
 
 import math
 from collections.abc import Sequence
@@ -18,9 +18,14 @@ LABELS = {0: ("normal", BLUE), 1: ("anomaly", ORANGE), UNLABELLED: ("no label", 
 
 
 def roc_figure(scores: pd.DataFrame, title: str, footer: str = "") -> Figure:
-    """ROC curve of every machine id of one trial, with the region of the partial AUC (false-alarm rate up to 0.1) shaded.
+    """The ROC curve of every machine id, with the region of the partial AUC (false-alarm rate up to 0.1) shaded.
 
-    scores: machine_id, label (0, 1), score of each test clip; clips without a label are left out.
+    Parameters
+    ----------
+    scores
+        Columns machine_id, label (0, 1) and score of each test clip; clips without a label are left out.
+    title, footer
+        Lines above and below.
     """
     with matplotlib.rc_context(STYLE):
         figure, axes = new_figure(3.3, title, footer)
@@ -42,9 +47,14 @@ def roc_figure(scores: pd.DataFrame, title: str, footer: str = "") -> Figure:
 
 
 def histogram_figure(scores: pd.DataFrame, title: str, footer: str = "") -> Figure:
-    """Histogram of the anomaly scores of every machine id, normal clips against anomalies; all share the bins.
+    """Histograms of the anomaly scores of every machine id, normal clips against anomalies, all in the same bins.
 
-    scores: machine_id, label (0, 1, missing), score.
+    Parameters
+    ----------
+    scores
+        Columns machine_id, label (0, 1 or missing) and score of each test clip.
+    title, footer
+        Lines above and below.
     """
     scores = scores[np.isfinite(scores["score"].to_numpy(float))]
     values = scores["score"].to_numpy(float)
@@ -75,10 +85,15 @@ def histogram_figure(scores: pd.DataFrame, title: str, footer: str = "") -> Figu
 
 
 def alarms_figure(decisions: pd.DataFrame, title: str, footer: str = "") -> Figure:
-    """What a trial's thresholds are worth, for each machine id: false-alarm rate against the promised one, and recall.
+    """How well a trial's thresholds decide, for each machine id: the false-alarm rate beside the promised one, and recall.
 
-    decisions: rows of tables/decisions.csv with machine_id, promised_rate, false_alarm_rate, its interval
-    (false_alarm_rate_low, false_alarm_rate_high), recall.
+    Parameters
+    ----------
+    decisions
+        Rows of tables/decisions.csv with machine_id, promised_rate, false_alarm_rate, its interval (false_alarm_rate_low,
+        false_alarm_rate_high), recall.
+    title, footer
+        Lines above and below.
     """
     places, ids = np.arange(len(decisions))[::-1], decisions["machine_id"]
     rate = decisions["false_alarm_rate"]
@@ -102,12 +117,18 @@ def alarms_figure(decisions: pd.DataFrame, title: str, footer: str = "") -> Figu
 
 
 def embedding_figure(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], title: str, footer: str = "") -> Figure:
-    """Embeddings of clips (what a detector scores), in two dimensions: a panel for each machine id.
+    """The embeddings of clips, from which a detector takes its scores, in two dimensions: a panel for each machine id.
 
-    panels: (machine id, embeddings (clips, size), kind (clips,): "training", "normal", "anomaly" or "no label"). Each panel
-    has its own axes: the two principal components of all its clips.
+    Each panel has axes of its own, the two principal components of all its clips.
+
+    Parameters
+    ----------
+    panels : machine id, (clips, size), (clips,)
+        Embeddings and the kind of each clip: "training", "normal", "anomaly" or "no label".
+    title, footer
+        Lines above and below.
     """
-    from sklearn.decomposition import PCA  # takes a second, which the other figures can do without
+    from sklearn.decomposition import PCA  # here, because it takes a second to load
 
     kinds = {"training": (GREY, "."), "normal": (BLUE, "o"), "anomaly": (ORANGE, "^"), "no label": (MUTED, "s")}
     used = [name for name in kinds if any((kind == name).any() for _, _, kind in panels)]

@@ -1,0 +1,221 @@
+"""Several detectors are judged by normal clips alone, and the best few score together."""
+
+import dataclasses
+import functools
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from humwatch.detectors.base import BaseDetector, FitContext, detector_class, make, names
+from humwatch.detectors.leave_id_out import combined, leave_id_out, mean_auc
+from humwatch.detectors.machines import machines, similar, type_of
+from humwatch.errors import InputError, shown
+from humwatch.features.store import Features
+from humwatch.parameters import parameter
+
+if TYPE_CHECKING:
+    from humwatch.features.base import BaseFeature
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Hyperparameters:
+    """What is chosen from."""
+
+    candidates: list[str] = parameter(
+        ["knn", "gmm", "mahalanobis", "id_classifier"],
+        "Detectors to choose from, each as it is by default.",
+        minItems=1,
+        maxItems=20,
+        uniqueItems=True,
+        items={"type": "string"},
+    )
+
+
+class Detector(BaseDetector):
+    """For each machine type, the mean standardised score of those detectors that tell ids left out of their training best.
+
+    Candidates are judged by `leave_id_out`. The best of a machine type is kept, or all of equals; then, one by one, whichever
+    raises the AUC of the mean most, as long as one does. Types with one id cannot be judged: there all candidates are kept that
+    can be fitted, which on types with several ids is better than any one of the detectors without a network
+    (docs/detectors.md). Scores are standardised by each machine's own held-out clips, or training clips where none are held out.
+    """
+
+    Hyperparameters = Hyperparameters
+
+    def __init__(self, **hyperparameters: Any) -> None:
+        super().__init__(**hyperparameters)
+        self.fitted: dict[str, BaseDetector] = {}
+        self.kept: dict[str, list[str]] = {}  # machine type -> candidates that score it
+        self.scales: dict[str, dict[str, list[float]]] = {}  # machine -> candidate -> mean, deviation of normal scores
+        self.choice: list[dict[str, Any]] = []
+
+    @classmethod
+    def problems(
+        cls, parameters: Mapping[str, Any], feature: "BaseFeature", frames: int | None
+    ) -> Iterator[tuple[str, str]]:
+        for name in parameters["candidates"]:
+            if name not in (allowed := [name for name in names() if name != "auto"]):
+                yield "candidates", f"has {shown(name)}, each must be one of {', '.join(allowed)}"
+
+    @classmethod
+    def training_bytes(cls, parameters: Mapping[str, Any], frames: int, bins: int) -> float:
+        classes = [detector_class(name) for name in parameters["candidates"]]
+        own = [(found, {**parameters, **dataclasses.asdict(found.Hyperparameters())}) for found in classes]
+        return sum(found.training_bytes(p, frames, bins) for found, p in own)
+
+    @property
+    def is_cross_conformal(self) -> bool:
+        return all(make(name, {}).is_cross_conformal for name in self.hyperparameters.candidates)
+
+    def fit(self, train: Features, validation: Features, context: FitContext) -> None:
+        self.feature = train.parameters
+        candidates = self.hyperparameters.candidates
+        judged = {
+            name: leave_id_out(functools.partial(make, name, {}), train, validation, _own(context, name))
+            for name in candidates
+        }
+        types = sorted(train.clips["machine_type"].unique())
+        self.kept = {machine_type: _best(judged, machine_type) or list(candidates) for machine_type in types}
+        for name in candidates:
+            if any(name in kept for kept in self.kept.values()):
+                self._fit_one(name, train, validation, context)
+        self.kept = {
+            machine_type: [name for name in kept if name in self.fitted] or [*self.fitted]
+            for machine_type, kept in self.kept.items()
+        }
+        if not self.fitted:
+            raise InputError(
+                f"none of the candidates {', '.join(candidates)} can be fitted on these clips: name others under candidates"
+            )
+        self.choice = [
+            {
+                "machine_type": machine_type,
+                "candidate": name,
+                "leave_id_out": _or_none(mean_auc([judged[name]], machine_type, _score(name))),
+                "kept": name in self.kept[machine_type],
+            }
+            for machine_type in types
+            for name in candidates
+        ]
+        self._standardise(train, validation)
+
+    def score(self, features: Features) -> dict[str, np.ndarray]:
+        fused = np.empty(len(features))
+        for machine, rows in machines(features.clips):
+            own = features.select(np.isin(np.arange(len(features)), rows))
+            fused[rows] = np.min([self._as(known, own) for known in similar(machine, self.scales)], axis=0)
+        return {"score": fused}
+
+    def out_of_fold(
+        self, train: Features, validation: Features, folds: np.ndarray, context: FitContext
+    ) -> dict[str, np.ndarray] | None:
+        scores = {}
+        for name, detector in self.fitted.items():
+            if (found := detector.out_of_fold(train, validation, folds, _own(context, name))) is None:
+                return None
+            scores[name] = found[_score(name)]
+        fused = np.empty(len(train))
+        for machine, rows in machines(train.clips):
+            fused[rows] = self._fused(machine, {name: values[rows] for name, values in scores.items()})
+        return {"score": fused}
+
+    def remarks(self) -> dict[str, Any]:
+        return {"choice": self.choice}
+
+    def state(self) -> dict[str, np.ndarray]:
+        described = {
+            "kept": self.kept,
+            "scales": self.scales,
+            "choice": self.choice,
+            "features": {name: detector.feature for name, detector in self.fitted.items()},
+        }
+        arrays = {f"{name}.{key}": a for name, d in self.fitted.items() for key, a in d.state().items()}
+        return {"described": np.frombuffer(json.dumps(described, sort_keys=True).encode(), np.uint8), **arrays}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        described = json.loads(state["described"].tobytes())
+        self.kept, self.scales, self.choice = (described[key] for key in ("kept", "scales", "choice"))
+        for name, feature in described["features"].items():
+            self.fitted[name] = make(name, {})
+            self.fitted[name].feature = feature
+            own = f"{name}."
+            self.fitted[name].set_state({k.removeprefix(own): a for k, a in state.items() if k.startswith(own)})
+
+    def _fit_one(self, name: str, train: Features, validation: Features, context: FitContext) -> None:
+        detector = make(name, {})
+        try:
+            detector.fit(train, validation, _own(context, name))
+        except InputError as error:
+            log.warning("the candidate %s is left out: %s", name, error)
+            return
+        if detector.diverged:
+            log.warning("the candidate %s is left out: its loss is no longer finite", name)
+        else:
+            self.fitted[name] = detector
+
+    def _standardise(self, train: Features, validation: Features) -> None:
+        """Learn each machine's scales."""
+        held_out = {machine: (validation, rows) for machine, rows in machines(validation.clips)}
+        normal = {machine: held_out.get(machine, (train, rows)) for machine, rows in machines(train.clips)}
+        self.scales = {machine: {} for machine in normal}
+        parts = {id(part): part for part, _ in normal.values()}
+        for name, detector in self.fitted.items():
+            scores = {key: detector.score(part)[_score(name)] for key, part in parts.items()}
+            for machine, (part, rows) in normal.items():
+                own = scores[id(part)][rows]
+                self.scales[machine][name] = [float(own.mean()), float(own.std()) or 1.0]
+
+    def _as(self, machine: str, features: Features) -> np.ndarray:
+        """The score of clips as if they came from a machine that was heard in training, (clips,)."""
+        machine_type, machine_id = machine.rsplit("/", 1)
+        features.clips = features.clips.assign(machine_type=machine_type, machine_id=machine_id)
+        kept = self.kept[machine_type]
+        return self._fused(machine, {name: self.fitted[name].score(features)[_score(name)] for name in kept})
+
+    def _fused(self, machine: str, scores: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The mean of the kept candidates' scores of one machine's clips, standardised: (clips,)."""
+        scales = {name: self.scales[machine][name] for name in self.kept[type_of(machine)]}
+        return np.mean([(scores[name] - mean) / deviation for name, (mean, deviation) in scales.items()], axis=0)
+
+
+def _best(judged: Mapping[str, pd.DataFrame], machine_type: str) -> list[str]:
+    """The candidates of a machine type that tell ids left out of training best together; none where it cannot be told."""
+    own = {name: (t[t["machine_type"] == machine_type], _score(name)) for name, t in judged.items()}
+    alone = {name: mean_auc([table], machine_type, score) for name, (table, score) in own.items()}
+    left = [name for name, figure in alone.items() if np.isfinite(figure)]
+    best = max((alone[name] for name in left), default=0.0)
+    kept = [name for name in left if alone[name] == best]  # those that it cannot tell apart
+    while left := [name for name in left if name not in kept]:
+        together = {name: mean_auc([combined([own[n] for n in (*kept, name)])], machine_type, "score") for name in left}
+        found = max(together, key=lambda name: together[name])
+        if together[found] <= best:
+            break
+        best = together[found]
+        kept.append(found)
+    return kept
+
+
+def _own(context: FitContext, name: str) -> FitContext:
+    """What a candidate is told: its own default number of epochs; nobody is told of its epochs."""
+    return FitContext(
+        context.seed,
+        detector_class(name).epochs,
+        context.device,
+        masks=context.masks,
+        clean_targets=context.clean_targets,
+    )
+
+
+def _score(name: str) -> str:
+    return detector_class(name).default_score
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,157 @@
+"""How well a detector tells anomalies, by training clips alone: machine ids that it never heard stand in for anomalies.
+
+In each round one id of every machine type is left out of training altogether. Its clips are then scored as if they came from
+each of its siblings, the other ids of the type, against the siblings' own held-out normal clips. The mean AUC over these pairs
+compares detectors of any kind. It must be ids left out: those trained on are told apart too easily.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+
+from humwatch.detectors.base import BaseDetector, FitContext
+from humwatch.errors import InputError
+from humwatch.features.store import Features
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 1
+PAIR = ["machine_type", "machine_id", "left_out"]  # of clips: whose they are said to be, and whose the strange ones are
+COLUMNS = [*PAIR, "clip", "strange"]
+
+
+def leave_id_out(
+    make: Callable[[], BaseDetector],
+    train: Features,
+    validation: Features,
+    context: FitContext,
+    rounds: int = ROUNDS,
+) -> pd.DataFrame:
+    """Fit new detectors without one id of each machine type, and let them hear that id's clips as if they were its siblings'.
+
+    Parameters
+    ----------
+    make
+        Of a detector that is not fitted yet.
+
+    Returns
+    -------
+    A row per clip and pair: COLUMNS and the detector's scores. No rows of a machine type with one id, and none at all where
+    the detector cannot be fitted without the ids that are left out.
+    """
+    tables = []
+    for out in left_out(train.clips, rounds):
+        strange, others = _divided(train, out)
+        _, normal = _divided(validation, out)
+        detector = make()
+        try:
+            detector.fit(others, normal, context)
+        except InputError as error:
+            log.warning("%s cannot be judged by ids left out of its training: %s", detector.name, error)
+            return pd.DataFrame(columns=COLUMNS)
+        tables.append(as_siblings(detector, strange, normal))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def of_one_machine(detector: BaseDetector, train: Features, normal: Features, rounds: int = ROUNDS) -> pd.DataFrame:
+    """As `leave_id_out`, of a fitted detector that has heard one machine alone: nothing is fitted anew.
+
+    Parameters
+    ----------
+    train
+        Clips of all ids of the machine's type.
+    normal
+        Its own held-out clips.
+    """
+    strange = np.zeros(len(train), bool)
+    for out in left_out(train.clips, rounds):
+        strange |= _is_of(train.clips, out)
+    return as_siblings(detector, train.select(strange), normal)
+
+
+def left_out(clips: pd.DataFrame, rounds: int = ROUNDS) -> list[dict[str, str]]:
+    """Of each round, machine type -> the id that is left out; types with one id, or none for this round, are not in it."""
+    ids = clips.groupby("machine_type")["machine_id"].unique().map(sorted)
+    outs = [{t: found[n] for t, found in ids.items() if n < len(found) > 1} for n in range(rounds)]
+    return [out for out in outs if out]
+
+
+def as_siblings(detector: BaseDetector, strange: Features, normal: Features) -> pd.DataFrame:
+    """Scores of normal clips, and of strange ones as if they came from each machine of their type that has normal clips.
+
+    Returns
+    -------
+    As `leave_id_out`.
+    """
+    tables = []
+    others = [*strange.clips.groupby(["machine_type", "machine_id"]).indices.items()]
+    for (machine_type, machine_id), rows in normal.clips.groupby(["machine_type", "machine_id"]).indices.items():
+        own = _rows(normal, rows)
+        for (of_type, other_id), other_rows in others:
+            if of_type == machine_type and other_id != machine_id:
+                other = _rows(strange, other_rows)
+                other.clips["machine_id"] = machine_id
+                for part in (own, other):
+                    described = part.clips[["machine_type", "machine_id", "clip"]]
+                    described = described.assign(left_out=other_id, strange=part is other)[COLUMNS]
+                    tables.append(pd.concat([described, pd.DataFrame(detector.score(part))], axis=1))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def mean_auc(tables: Iterable[pd.DataFrame], machine_type: str, score: str) -> float:
+    """Over a machine type's pairs; NaN where there are none, or a score is not finite."""
+    found = []
+    for table in tables:
+        for (of_type, *_), rows in table.groupby(PAIR):
+            if of_type == machine_type:
+                found.append(_auc(rows[score].to_numpy(float), rows["strange"].to_numpy(bool)))
+    return float(np.mean(found)) if found else np.nan
+
+
+def standardised(table: pd.DataFrame, score: str) -> np.ndarray:
+    """Each row's score in units of its pair's normal clips, (score - mean) / standard deviation: (rows,)."""
+    values, strange = table[score].to_numpy(float), table["strange"].to_numpy(bool)
+    found = np.empty(len(table))
+    for rows in table.groupby(PAIR).indices.values():
+        normal = values[rows][~strange[rows]]
+        found[rows] = (values[rows] - normal.mean()) / (normal.std() or 1)
+    return found
+
+
+def combined(tables: Iterable[tuple[pd.DataFrame, str]]) -> pd.DataFrame:
+    """The mean of several detectors' standardised scores, in the column `score`, of the clips that all of them have.
+
+    Parameters
+    ----------
+    tables
+        As `leave_id_out` returns them, each with the name of its score.
+    """
+    keys = [*PAIR, "strange", "clip"]
+    columns = [t.set_index(keys).assign(score=standardised(t, score))["score"] for t, score in tables]
+    found = pd.concat(columns, axis=1, join="inner")
+    return found.mean(axis=1, skipna=False).rename("score").reset_index()[[*COLUMNS, "score"]]
+
+
+def _divided(features: Features, out: dict[str, str]) -> tuple[Features, Features]:
+    """The clips of the ids left out, and all others."""
+    strange = _is_of(features.clips, out)
+    return features.select(strange), features.select(~strange)
+
+
+def _is_of(clips: pd.DataFrame, out: dict[str, str]) -> np.ndarray:
+    return (clips["machine_type"].map(out) == clips["machine_id"]).to_numpy(bool)
+
+
+def _rows(features: Features, rows: np.ndarray) -> Features:
+    return features.select(np.isin(np.arange(len(features)), rows))
+
+
+def _auc(scores: np.ndarray, strange: np.ndarray) -> float:
+    """The share of (strange, normal) pairs of clips in order, ties counted half."""
+    normal, other = np.sort(scores[~strange]), scores[strange]
+    if not (len(normal) and len(other) and np.isfinite(scores).all()):
+        return np.nan
+    below = np.searchsorted(normal, other, "left") + np.searchsorted(normal, other, "right")
+    return float(below.mean() / (2 * len(normal)))
