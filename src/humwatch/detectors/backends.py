@@ -1,4 +1,4 @@
-"""What normal vectors look like, and how far others are from that: a Gaussian, nearest neighbours, their local density."""
+"""What normal vectors look like, and how far others are from that: a Gaussian, nearest neighbours."""
 
 from dataclasses import dataclass
 
@@ -30,27 +30,41 @@ class Standardiser:
         return (vectors - self.mean) / self.std
 
 
-def gaussian(vectors: np.ndarray, shrinkage: str = "ledoit_wolf", seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def gaussian(
+    vectors: np.ndarray, shrinkage: str | float = "ledoit_wolf", seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean (size,) of vectors (clips, size), and whitening matrix (size, size): the distance from the mean, times it, squared.
 
     The matrix times its transpose is the inverse covariance. The correlations are shrunk towards the identity: "ledoit_wolf"
-    (Ledoit & Wolf 2004), or "held_out": by the one of SHRINKAGES under which clips left out, in FOLDS parts, are likeliest.
+    (Ledoit & Wolf 2004), or "held_out": by the one of SHRINKAGES under which clips left out, in FOLDS parts, are likeliest;
+    or by a number, from 0 to 1.
     """
-    from sklearn.covariance import ledoit_wolf_shrinkage
-
     standardise = Standardiser.fit(vectors)
     x = standardise(vectors)
     if x.std(axis=0).max() < 0.5:  # 1 in each dimension that changes at all
         x = np.zeros_like(x)  # not rounding errors, that would be blown up
     if len(x) < FOLDS or not x.any():
         chosen = 1.0  # so few clips, or copies of one, know nothing of correlations
+    elif isinstance(shrinkage, int | float):
+        chosen = shrinkage
     elif shrinkage == "ledoit_wolf":
+        from sklearn.covariance import ledoit_wolf_shrinkage
+
         chosen = ledoit_wolf_shrinkage(x, assume_centered=True)
     else:
         chosen = _held_out_shrinkage(x, seed)
     variances, axes = _principal(x)
     whiten = axes / np.sqrt(_shrunk(variances, chosen))
     return standardise.mean, whiten / standardise.std[:, None]
+
+
+def domain_offsets(vectors: np.ndarray, domains: np.ndarray) -> np.ndarray:
+    """How far the mean of each domain's vectors lies from that of the first, (domains, ...); domains: (clips,) numbers from 0.
+
+    A model of vectors whose offsets are taken off judges every domain by what all vary in.
+    """
+    means = np.stack([vectors[domains == domain].mean(axis=0) for domain in np.unique(domains)])
+    return means - means[0]
 
 
 def squared_distance(vectors: np.ndarray, mean: np.ndarray, whiten: np.ndarray) -> np.ndarray:
@@ -70,15 +84,6 @@ def distances(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
     if others is vectors:
         np.fill_diagonal(squares, 0)
     return np.sqrt(np.maximum(squares.astype(np.float32), 0))
-
-
-def spacing(vectors: np.ndarray, neighbours: int) -> np.ndarray:
-    """Mean distance of each vector from its nearest neighbours among the others, (clips,) float32: the inverse of a density."""
-    if len(vectors) == 1:
-        return np.ones(1, np.float32)
-    found = np.sort(distances(vectors, vectors), axis=1)[:, 1 : 1 + neighbours].mean(axis=1)
-    # Copies of one recording have no spacing, which must not make all other sounds infinitely far.
-    return np.maximum(found, 0.01 * (found.mean() or 1)).astype(np.float32)
 
 
 def log_distances(*kinds: np.ndarray) -> np.ndarray:

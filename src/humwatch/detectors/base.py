@@ -59,6 +59,7 @@ class BaseDetector(ABC):
     default_score: the name, among those that `score` returns, of the score to use unless the config says otherwise.
     scores: JSON Schema of the names that a trial may choose, with a description; empty where there is no choice.
     on_device: whether torch trains it, on a GPU where there is one; where not, its training loads no torch.
+    scores_by_torch: whether scoring loads torch, for the estimates of memory and time.
 
     The class methods are asked while a study is planned, with the trial's parameters by name. So that this takes no time, a
     detector's file imports torch and scikit-learn where it needs them, inside its functions.
@@ -69,6 +70,7 @@ class BaseDetector(ABC):
     default_score: ClassVar[str] = "score"
     scores: ClassVar[dict[str, Any]] = {}
     on_device: ClassVar[bool] = True
+    scores_by_torch: ClassVar[bool] = True
 
     def __init__(self, **hyperparameters: Any) -> None:
         self.hyperparameters = self.Hyperparameters(**hyperparameters)

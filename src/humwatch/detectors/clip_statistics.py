@@ -98,6 +98,11 @@ class ClipStatistics:
         self.frames = int(state["statistics.frames"])
 
     @property
+    def rows(self) -> int:
+        """Of a vector, which is so many rows of bins: frames, or statistics over time."""
+        return self.frames or self._parts
+
+    @property
     def _parts(self) -> int:
         return 2 if self.statistics == "moments" else 2 + len(QUANTILES)
 

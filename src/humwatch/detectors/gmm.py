@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from humwatch.detectors.backends import Standardiser
+from humwatch.detectors.backends import Standardiser, domain_offsets
 from humwatch.detectors.base import CLIPS
 from humwatch.detectors.clip_statistics import TRANSFORM, ClipStatistics
-from humwatch.detectors.per_machine import PerMachineDetector
+from humwatch.detectors.per_machine import DOMAINS, PerMachineDetector
 from humwatch.errors import shown
 from humwatch.features.store import Features
 from humwatch.parameters import parameter
@@ -45,6 +45,7 @@ class Hyperparameters:
         "What is added to the variances: paper (1e-6), or ledoit_wolf (as much as so few clips need).",
         enum=["paper", "ledoit_wolf"],
     )
+    domains: str = parameter(**DOMAINS)
 
 
 class Detector(PerMachineDetector):
@@ -96,11 +97,16 @@ class Detector(PerMachineDetector):
             [time_weighted(transform(features.clip(i)), self.hyperparameters.r) for i in range(len(features))]
         )
 
-    def fit_one(self, vectors: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        fitted = [self._mixture(vectors[:, i], seed) for i in range(vectors.shape[1])]
-        return {name: np.stack([one[name] for one in fitted]) for name in fitted[0]}
+    def fit_one(self, vectors: np.ndarray, domains: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        numbers = np.unique(domains, return_inverse=True)[1]
+        offsets = domain_offsets(vectors, numbers)
+        fitted = [self._mixture((vectors - offsets[numbers])[:, i], seed) for i in range(vectors.shape[1])]
+        return {"offsets": offsets} | {name: np.stack([one[name] for one in fitted]) for name in fitted[0]}
 
     def score_one(self, model: dict[str, np.ndarray], vectors: np.ndarray) -> np.ndarray:
+        return np.min([self._of_domain(model, vectors - offset) for offset in model["offsets"]], axis=0)
+
+    def _of_domain(self, model: dict[str, np.ndarray], vectors: np.ndarray) -> np.ndarray:
         scores = np.empty(vectors.shape[:2])  # (clips, r)
         for i in range(vectors.shape[1]):
             x = Standardiser(model["mean"][i], model["std"][i])(vectors[:, i])

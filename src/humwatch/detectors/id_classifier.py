@@ -10,19 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from humwatch.detectors import knn
-from humwatch.detectors.backends import (
-    Standardiser,
-    calibrated,
-    center_and_spread,
-    gaussian,
-    log_distances,
-    squared_distance,
-)
+from humwatch.detectors.backends import Standardiser, calibrated, center_and_spread, log_distances
 from humwatch.detectors.base import CLIPS, LEARNING_RATE, WEIGHT_BYTES, BaseDetector, FitContext
 from humwatch.detectors.clip_statistics import STATISTICS, TRANSFORM, ClipStatistics, vector_size
-from humwatch.detectors.machines import machine_names, machines, similar
+from humwatch.detectors.local_density import LocalDensity
+from humwatch.detectors.machines import domains_of, machine_names, machines, similar
+from humwatch.detectors.per_machine import DOMAINS
 from humwatch.errors import InputError
 from humwatch.features.store import Features
 from humwatch.parameters import parameter
@@ -34,7 +30,8 @@ log = logging.getLogger(__name__)
 
 # Of the networks that hear the clip itself: the pseudo-classes that make few ids hard enough to tell apart.
 WAVEFORM_NETWORKS = {"stgram": "speed", "dual_branch": "feature_exchange"}
-KINDS = ("log_probability", "cosine", "mahalanobis")
+KINDS = ("log_probability", "embedding_density")
+MEMORY = LocalDensity(whitening="none")  # of embeddings
 SCORING_BATCH, SCORING_WAVEFORMS = 1024, 32  # clips
 TOO_EASY = 3  # epochs
 TOO_EASY_WARNING = (
@@ -68,6 +65,12 @@ class Hyperparameters:
         "asks whose the halves of an embedding are. auto does so with fewer than 10 ids.",
         enum=["auto", "none", "speed", "pitch", "feature_exchange"],
     )
+    classes: str = parameter(
+        "ids",
+        "What it learns to tell apart: machine ids; or attributes, each combination that names of an id's clips state, which are "
+        "classes enough where a machine has one id.",
+        enum=["ids", "attributes"],
+    )
     transform: str = parameter(**TRANSFORM)
     statistics: str = parameter(**STATISTICS)
     hidden: list[int] = parameter(
@@ -87,6 +90,7 @@ class Hyperparameters:
     batch_size: int = parameter(256, "Clips per step.", minimum=1, maximum=1_000_000)
     averaging: float = parameter(0.99, "Of the weights' moving average.", minimum=0, maximum=1)
     members: int = parameter(1, "Networks whose scores are averaged.", minimum=1, maximum=1000)
+    domains: str = parameter(**DOMAINS)
 
 
 class Detector(BaseDetector):
@@ -95,18 +99,16 @@ class Detector(BaseDetector):
     All machine ids heard in training, of all types in the trial's scope, are the classes of an angular head. The more
     there are the better: with one type's few ids the task is too easy and the embedding learns little.
 
-    Scores, each the logarithm of a distance from the clip's own id, in units of that id's held-out normal clips:
-    "log_probability", minus the log softmax of the id (mean over members); "cosine", distance to the nearest training
-    clip's embedding (the members' unit embeddings side by side); "mahalanobis", in the space of the embeddings;
-    "local_density", that of knn.Detector, on the clip statistics themselves, without the network;
-    "score", the mean of them all. A clip of an id never heard gets the least over the known ids of its
-    type, or of all types if the type is new.
+    Scores, each in units of the id's held-out normal clips: "log_probability", the logarithm of minus the log softmax of the id
+    (mean over members; of several classes of an id, the likeliest); "embedding_density", local density (see LocalDensity) of the
+    members' unit embeddings side by side; "local_density", that of knn.Detector, on the clip statistics themselves, without the
+    network, which is the mean of its "bands" and "groups"; "score", the mean of the first two and of these two. A clip of an id
+    never heard gets the least over the known ids of its type, or of all types if the type is new.
 
-    The score and the number of epochs were chosen without an anomaly (benchmarks/leave_id_out.py): one id of each type is
-    left out of training altogether, and its clips are scored as if they came from each of its siblings, whose held-out
-    clips are the normal ones. It must be ids left out: those trained on are told apart perfectly. On six machine types
-    the mean of all four ranks above any subset of them. What the network learns to overlook, since it tells no id, the
-    local density still measures.
+    The score and the number of epochs were chosen without an anomaly (benchmarks/leave_id_out.py, docs/detectors.md): one id of
+    each type is left out of training altogether, and its clips are scored as if they came from each of its siblings, whose
+    held-out clips are the normal ones. It must be ids left out: those trained on are told apart perfectly. What the network
+    learns to overlook, since it tells no id, the statistics still measure.
     """
 
     Hyperparameters = Hyperparameters
@@ -122,7 +124,9 @@ class Detector(BaseDetector):
         self.memory: dict[str, dict[str, np.ndarray]] = {}  # what the normal clips of each machine id look like
         p = self.hyperparameters
         self.hears = p.network in WAVEFORM_NETWORKS
-        self.neighbours = None if self.hears else knn.Detector(transform=p.transform, statistics=p.statistics)
+        self.neighbours = (
+            None if self.hears else knn.Detector(transform=p.transform, statistics=p.statistics, domains=p.domains)
+        )
 
     @classmethod
     def problems(
@@ -142,7 +146,8 @@ class Detector(BaseDetector):
                 "pseudo_classes",
                 f"is {pseudo}, which needs the network {needed}, not {network}: set it, or auto",
             )
-        if parameters["scope"] == "machine_id" and (pseudo == "none" or not hears):
+        few = pseudo == "none" or not hears
+        if parameters["scope"] == "machine_id" and few and parameters["classes"] == "ids":
             yield (
                 "scope",
                 "is machine_id, but id_classifier tells machine ids apart: set scope to machine_type or all, "
@@ -160,9 +165,7 @@ class Detector(BaseDetector):
         mlp = [vector, *parameters["hidden"], embedding]
         weights = sum(a * b for a, b in itertools.pairwise(mlp)) + head
         batch = 12 * min(max(parameters["batch_size"], SCORING_BATCH), CLIPS) * (sum(mlp) + MACHINES * subclusters)
-        # Each machine's normal clips, their covariance and its root in the space of all members' embeddings.
-        remembered = 8 * (MACHINES + 4) * (members * embedding) ** 2 + 8 * CLIPS * members * embedding
-        return members * (WEIGHT_BYTES * weights + batch) + remembered + 24 * CLIPS * vector
+        return members * (WEIGHT_BYTES * weights + batch + 16 * CLIPS * embedding) + 40 * CLIPS * vector
 
     def fit(self, train: Features, validation: Features, context: FitContext) -> None:
         """Train up to `context.epochs`, going on from `self.epoch` where this detector was trained before."""
@@ -171,12 +174,13 @@ class Detector(BaseDetector):
         self.memory = {}
         self.members.begin(context.device)
         inputs, ids = self._inputs(train), self._ids(train)
-        held_out, held_out_ids = self._inputs(validation), self._ids(validation)
+        held_out_ids = self._ids(validation)
+        held_out = self._inputs(validation)[held_out_ids >= 0]
         warned = False
         for epoch in range(self.epoch + 1, context.epochs + 1):
             begun = time.perf_counter()
             train_loss = self.members.train_epoch(inputs, ids, context.seed, epoch)
-            val_loss, accuracy = self._validate(held_out, held_out_ids)
+            val_loss, accuracy = self._validate(held_out, held_out_ids[held_out_ids >= 0])
             self.epoch, self.diverged = epoch, not math.isfinite(train_loss)
             seconds = time.perf_counter() - begun
             context.report(epoch, {"train_loss": train_loss, "val_loss": val_loss, "seconds": seconds})
@@ -191,16 +195,20 @@ class Detector(BaseDetector):
 
     def score(self, features: Features) -> dict[str, np.ndarray]:
         if self.diverged:
-            return {name: np.full(len(features), np.nan) for name in ("score", *KINDS, "local_density")}
+            statistics = ("local_density", "bands", "groups") if self.neighbours else ()
+            return {name: np.full(len(features), np.nan) for name in ("score", *KINDS, *statistics)}
         embeddings, log_probability = self._embed(self._inputs(features))
         kinds = np.empty((len(features), len(KINDS)))
         for machine, rows in machines(features.clips):
-            known = [self._kinds(m, embeddings[rows], log_probability[rows]) for m in similar(machine, self.classes)]
+            known = [self._kinds(m, embeddings[rows], log_probability[rows]) for m in similar(machine, self.memory)]
             kinds[rows] = np.min(known, axis=0)
         scores = dict(zip(KINDS, kinds.T.copy(), strict=True))
-        if self.neighbours:
-            scores["local_density"] = self.neighbours.score(features)["local_density"]
-        return {"score": np.mean([*scores.values()], axis=0), **scores}
+        if not self.neighbours:
+            return {"score": np.mean([*scores.values()], axis=0), **scores}
+        others = self.neighbours.score(features)
+        parts = {name: others[name] for name in ("bands", "groups")}
+        score = np.mean([*scores.values(), *parts.values()], axis=0)
+        return {"score": score, **scores, "local_density": others["local_density"], **parts}
 
     def embed(self, features: Features) -> np.ndarray:
         return self._embed(self._inputs(features))[0]
@@ -215,15 +223,17 @@ class Detector(BaseDetector):
         return {**arrays, **own, **inputs, **{f"neighbours.{name}": array for name, array in neighbours.items()}}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
-        self.classes, self.shape = json.loads(state["classes"].tobytes()), tuple(state["shape"].tolist())
+        self.classes = [(machine, attributes) for machine, attributes in json.loads(state["classes"].tobytes())]
+        self.shape = tuple(state["shape"].tolist())
         self.statistics = self._statistics()
         self.statistics.set_state(state)
         self.mean, self.std = state["mean"], state["std"]
         self._build()
         self.members.set_state(state)
+        known = {machine for machine, _ in self.classes}
         for key, array in state.items():
             machine, _, name = key.rpartition(".")
-            if machine in self.classes:
+            if machine in known:
                 self.memory.setdefault(machine, {})[name] = array
         if self.neighbours and self.memory:
             prefix = "neighbours."
@@ -240,15 +250,17 @@ class Detector(BaseDetector):
 
     def _prepare(self, train: Features, seed: int) -> None:
         self.feature = train.parameters
-        self.classes = sorted(set(machine_names(train.clips)))
         p = self.hyperparameters
+        if p.classes == "attributes" and ("attributes" not in train.clips or train.clips["attributes"].isna().all()):
+            raise InputError("classes is 'attributes', but no name of a training clip states any: set it to ids")
+        self.classes = sorted(set(self._classes(train)))
         if needed := network_needed(p.network, p.pseudo_classes):
             raise InputError(
                 f"pseudo_classes is {p.pseudo_classes!r}, which needs the network {needed}: set it, or auto"
             )
         if not self.classes or (len(self.classes) == 1 and self._pseudo == "none"):
             raise InputError(
-                f"id_classifier tells machine ids apart, but there is only {' and '.join(self.classes) or 'none'}: "
+                f"id_classifier tells machine ids apart, but there is only {' '.join(sum(self.classes, ())).strip() or 'none'}: "
                 "set scope to machine_type or all, hear the waveform with pseudo_classes, or use another detector"
             )
         self.statistics = self._statistics()
@@ -285,10 +297,18 @@ class Detector(BaseDetector):
         vectors = Standardiser(self.mean, self.std)(self.statistics(features))
         return vectors.astype(np.float32)
 
+    def _classes(self, features: Features) -> list[tuple[str, str]]:
+        """Machine and attributes of each clip."""
+        names = machine_names(features.clips)
+        if self.hyperparameters.classes == "ids":
+            return [(name, "") for name in names]
+        attributes = features.clips["attributes"] if "attributes" in features.clips else np.full(len(names), "")
+        return [*zip(names, pd.Series(attributes).fillna(""), strict=True)]
+
     def _ids(self, features: Features) -> np.ndarray:
-        """The number of each clip's machine id among the classes, (clips,) int64."""
+        """The number of each clip's class, (clips,) int64; -1 where training had none of it."""
         number = {name: i for i, name in enumerate(self.classes)}
-        return np.array([number[name] for name in machine_names(features.clips)], np.int64)
+        return np.array([number.get(name, -1) for name in self._classes(features)], np.int64)
 
     def _embed(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.members.embed(inputs, SCORING_WAVEFORMS if self.hears else SCORING_BATCH)
@@ -307,31 +327,23 @@ class Detector(BaseDetector):
         embeddings, log_probability = self._embed(self._inputs(train))
         held_out_rows = dict(machines(validation.clips))
         held_out = self._embed(self._inputs(validation)) if held_out_rows else ()
+        domains = domains_of(train.clips) * (self.hyperparameters.domains == "apart")
         for machine, rows in machines(train.clips):
-            mean, whiten = gaussian(embeddings[rows])
-            self.memory[machine] = {"embeddings": embeddings[rows], "mean": mean, "whiten": whiten}
+            self.memory[machine] = MEMORY.fit(embeddings[rows], domains[rows])
             if machine in held_out_rows:
                 raw = self._raw(machine, *(part[held_out_rows[machine]] for part in held_out))
             else:
-                raw = self._raw(machine, embeddings[rows], log_probability[rows], themselves=True)
+                raw = self._raw(machine, embeddings[rows], log_probability[rows])
             self.memory[machine]["normal"] = center_and_spread(raw)
 
     def _kinds(self, machine: str, embeddings: np.ndarray, log_probability: np.ndarray) -> np.ndarray:
         return calibrated(self._raw(machine, embeddings, log_probability), self.memory[machine]["normal"])
 
-    def _raw(
-        self, machine: str, embeddings: np.ndarray, log_probability: np.ndarray, themselves: bool = False
-    ) -> np.ndarray:
-        """Logarithms of the kinds of score, (clips, kinds). themselves: the clips are the remembered ones."""
-        memory = self.memory[machine]
-        distance = 1 - embeddings @ memory["embeddings"].T  # (clips, training clips)
-        if themselves and len(distance) > 1:
-            np.fill_diagonal(distance, np.inf)
-        return log_distances(
-            -log_probability[:, self.classes.index(machine) * self.members.variants],
-            distance.min(axis=1),
-            squared_distance(embeddings, memory["mean"], memory["whiten"]),
-        )
+    def _raw(self, machine: str, embeddings: np.ndarray, log_probability: np.ndarray) -> np.ndarray:
+        """The kinds of score, (clips, kinds)."""
+        own = [i * self.members.variants for i, (name, _) in enumerate(self.classes) if name == machine]
+        unlikely = log_distances(-log_probability[:, own].max(axis=1))
+        return np.column_stack([unlikely, MEMORY.score(self.memory[machine], embeddings)[:, 0]])
 
 
 def network_needed(network: str, pseudo_classes: str) -> str | None:

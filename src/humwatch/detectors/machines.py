@@ -19,6 +19,13 @@ def machine_names(clips: pd.DataFrame) -> np.ndarray:
     return np.array([f"{machine_type}/{machine_id}" for machine_type, machine_id in zip(*columns, strict=True)], object)
 
 
+def domains_of(clips: pd.DataFrame) -> np.ndarray:
+    """The number of each clip's domain among those that there are, (clips,); clips that do not tell it are one of their own."""
+    if "domain" not in clips:
+        return np.zeros(len(clips), int)
+    return np.unique(clips["domain"].fillna("").to_numpy(str), return_inverse=True)[1]
+
+
 def type_of(machine: str) -> str:
     return machine.rsplit("/", 1)[0]
 

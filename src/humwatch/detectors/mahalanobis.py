@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from humwatch.detectors.backends import gaussian, squared_distance
+from humwatch.detectors.backends import domain_offsets, gaussian, squared_distance
 from humwatch.detectors.base import CLIPS
 from humwatch.detectors.clip_statistics import STATISTICS, TRANSFORM, vector_size
-from humwatch.detectors.per_machine import PerMachineDetector
+from humwatch.detectors.per_machine import DOMAINS, PerMachineDetector
 from humwatch.parameters import parameter
 
 
@@ -20,10 +20,11 @@ class Hyperparameters:
     transform: str = parameter(**TRANSFORM)
     statistics: str = parameter(**STATISTICS)
     shrinkage: str = parameter("ledoit_wolf", "How the covariance is regularised.", enum=["ledoit_wolf", "held_out"])
+    domains: str = parameter(**DOMAINS)
 
 
 class Detector(PerMachineDetector):
-    """Squared Mahalanobis distance, one Gaussian per machine id."""
+    """Squared Mahalanobis distance, one Gaussian per machine id: of several domains' means, from the nearest."""
 
     Hyperparameters = Hyperparameters
     scores: ClassVar[dict[str, Any]] = {"description": "The distance.", "enum": ["score", "distance"]}
@@ -34,9 +35,12 @@ class Detector(PerMachineDetector):
         vector = vector_size(parameters["statistics"], frames, bins)
         return 8 * 10 * vector**2 + 24 * CLIPS * vector
 
-    def fit_one(self, vectors: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        mean, whiten = gaussian(vectors, self.hyperparameters.shrinkage, seed)
-        return {"mean": mean, "whiten": whiten}
+    def fit_one(self, vectors: np.ndarray, domains: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        numbers = np.unique(domains, return_inverse=True)[1]
+        offsets = domain_offsets(vectors, numbers)
+        mean, whiten = gaussian(vectors - offsets[numbers], self.hyperparameters.shrinkage, seed)
+        return {"mean": mean + offsets, "whiten": whiten}
 
     def score_one(self, model: dict[str, np.ndarray], vectors: np.ndarray) -> np.ndarray:
-        return squared_distance(vectors, model["mean"], model["whiten"])[:, None]
+        each = [squared_distance(vectors, mean, model["whiten"]) for mean in model["mean"]]
+        return np.min(each, axis=0)[:, None]

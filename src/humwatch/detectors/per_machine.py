@@ -6,11 +6,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from humwatch.detectors.backends import calibrated, center_and_spread
-from humwatch.detectors.base import BaseDetector, FitContext
+from humwatch.detectors.base import BaseDetector, FitContext, Rules
 from humwatch.detectors.clip_statistics import FEW_FRAMES, ClipStatistics
-from humwatch.detectors.machines import machines, similar, type_of
+from humwatch.detectors.machines import domains_of, machines, similar, type_of
 from humwatch.detectors.pseudo_anomalies import stand_ins
 from humwatch.features.store import Features
+
+DOMAINS: Rules = {
+    "default": "apart",
+    "description": (
+        "Where names of training clips tell domains (source, target): apart compares a clip with each and the nearest counts, so "
+        "that the normal clips of a domain with few do not look strange; joint takes no notice of them."
+    ),
+    "enum": ["apart", "joint"],
+}
 
 
 class PerMachineDetector(BaseDetector):
@@ -26,16 +35,17 @@ class PerMachineDetector(BaseDetector):
     of equals, and where there is one machine only, the first. No anomaly is needed.
     """
 
-    on_device = False
+    on_device = scores_by_torch = False
     kinds: Sequence[str]  # names of the kinds of score, the fallback first
+    chooses: bool = True  # whether "score" is the best of them, and not the first
 
     def vectors(self, features: Features) -> np.ndarray:
         """What the models look at: (clips, ...)."""
         return self.statistics(features)
 
     @abstractmethod
-    def fit_one(self, vectors: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        """Model of one machine's training clips: vectors (clips, ...)."""
+    def fit_one(self, vectors: np.ndarray, domains: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        """Model of one machine's training clips: vectors (clips, ...), domains (clips,), the number of each clip's."""
 
     @abstractmethod
     def score_one(self, model: dict[str, np.ndarray], vectors: np.ndarray) -> np.ndarray:
@@ -45,27 +55,30 @@ class PerMachineDetector(BaseDetector):
         self.feature = train.parameters
         self.statistics = self._statistics().fit(train)
         vectors, held_out = self.vectors(train), self.vectors(validation)
+        self._computed = (train, vectors), (validation, held_out)
         held_out_rows = dict(machines(validation.clips))
+        domains = self._domains(train)
         self.models: dict[str, dict[str, np.ndarray]] = {}
         for machine, rows in machines(train.clips):
             normal = held_out[held_out_rows[machine]] if machine in held_out_rows else vectors[rows]
-            self.models[machine] = self._fit_machine(vectors[rows], normal, context.seed)
-        best = self._best_kinds(validation, held_out, context.seed)
+            self.models[machine] = self._fit_machine(vectors[rows], domains[rows], normal, context.seed)
+        best = self._best_kinds(validation, held_out, context.seed) if self.chooses else {}
         for machine, model in self.models.items():
             model["kind"] = np.array(best.get(type_of(machine), 0))
 
     def out_of_fold(
         self, train: Features, validation: Features, folds: np.ndarray, context: FitContext
     ) -> dict[str, np.ndarray]:
-        vectors, held_out = self.vectors(train), self.vectors(validation)
+        vectors, held_out = self._vectors_once(train), self._vectors_once(validation)
         held_out_rows = dict(machines(validation.clips))
+        domains = self._domains(train)
         scores = np.full((len(train), 1 + len(self.kinds)), np.nan)
         for machine, rows in machines(train.clips):
             for fold in np.unique(folds[rows]):
                 own, rest = rows[folds[rows] == fold], rows[folds[rows] != fold]
                 if len(rest):
                     normal = held_out[held_out_rows[machine]] if machine in held_out_rows else vectors[rest]
-                    model = self._fit_machine(vectors[rest], normal, context.seed)
+                    model = self._fit_machine(vectors[rest], domains[rest], normal, context.seed)
                     model["kind"] = self.models[machine]["kind"]
                     scores[own] = self._calibrated(model, vectors[own])
         return dict(zip(["score", *self.kinds], scores.T.copy(), strict=True))
@@ -98,9 +111,20 @@ class PerMachineDetector(BaseDetector):
     def _statistics(self) -> ClipStatistics:
         return ClipStatistics(self.hyperparameters.transform, self.hyperparameters.statistics)
 
-    def _fit_machine(self, vectors: np.ndarray, normal: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    def _vectors_once(self, features: Features) -> np.ndarray:
+        """The vectors of clips; those that `fit` was given are not computed again."""
+        computed = [vectors for known, vectors in getattr(self, "_computed", ()) if known is features]
+        return computed[0] if computed else self.vectors(features)
+
+    def _domains(self, train: Features) -> np.ndarray:
+        apart = self.hyperparameters.domains == "apart"
+        return domains_of(train.clips) if apart else np.zeros(len(train), int)
+
+    def _fit_machine(
+        self, vectors: np.ndarray, domains: np.ndarray, normal: np.ndarray, seed: int
+    ) -> dict[str, np.ndarray]:
         """The model of one machine, its scores in units of those of `normal` clips. vectors, normal: (clips, ...)."""
-        model = self.fit_one(vectors, seed)
+        model = self.fit_one(vectors, domains, seed)
         return {**model, "normal": center_and_spread(self.score_one(model, normal))}
 
     def _calibrated(self, model: dict[str, np.ndarray], vectors: np.ndarray) -> np.ndarray:

@@ -26,7 +26,12 @@ from humwatch.study.study import Study
 from humwatch.study.trials import Trial
 
 # Measured on one core of an AMD EPYC server with torch 2.13 (docs/cluster.md says how), as CPU time and peak memory.
-STAGE_MB = {"train": 600, "score": 550, "features": 250}  # peak memory of a stage's process; a training's frames apart
+STAGE_MB = {
+    "train": 600,
+    "score": 220,
+    "score by torch": 550,
+    "features": 250,
+}  # peak memory of a stage's process; a training's frames apart
 SNAKEMAKE_MB = 300  # the two Snakemakes, one in the other, that a cluster job runs in
 HELD = (
     1.2  # memory that a training's clips take, over the size of their frames: these, and the numbers of their windows
@@ -133,6 +138,11 @@ def trial_scoring_seconds(study: Study, trial: str, frames: float) -> float:
 def stage_mb(stage: str) -> int:
     """Memory in MB to ask a cluster for; stages other than training hold 64 clips at a time, whatever their number."""
     return STAGE_MB[stage] + SNAKEMAKE_MB
+
+
+def scoring_mb(detector: str) -> int:
+    """Memory in MB to ask a cluster for, to score with a detector of this name."""
+    return stage_mb("score by torch" if detector_class(detector).scores_by_torch else "score")
 
 
 def training_mb(frames_mb: float, gpu: bool) -> int:
@@ -250,5 +260,7 @@ class Plan:
         for trial in {(t.name, t.epochs): t for t in self.trials}.values():
             frames, bins = frame_shape(self.config["features"][trial.parameters["feature"]])
             for clips in self._tested(trial):
-                seconds += START_SECONDS + scoring_seconds(trial.parameters, clips * frames, bins)
+                by_torch = detector_class(trial.parameters["detector"]).scores_by_torch
+                seconds += START_SECONDS if by_torch else LIGHT_START_SECONDS
+                seconds += scoring_seconds(trial.parameters, clips * frames, bins)
         return seconds

@@ -69,6 +69,7 @@ class ReconstructionDetector(BaseDetector):
     """
 
     epochs = 20
+    scores_by_torch = False
     default_score = "mean"
     scores: ClassVar[dict[str, Any]] = {
         "description": "How the errors of a clip's windows become its score.",
