@@ -12,7 +12,9 @@ from humwatch.features.mel import mel_filters
 class STgramMFN(nn.Module):
     """STgram-MFN: embeds clips by their log-mel spectrogram and a learnt Tgram.
 
-    `forward` takes wave, (batch, samples), full scale 1, and returns the embedding, (batch, 128). For 10 s at 16 kHz (313 frames) there are 1,150,742 parameters: Tgram 280,406 (131,072 for the filters,
+    `forward` takes wave, (batch, samples), full scale 1, and returns the embedding, (batch, 128).
+
+    For 10 s at 16 kHz (313 frames) there are 1,150,742 parameters: Tgram 280,406 (131,072 for the filters,
     3 x (626 + 49,152)), stem 2112, bottlenecks 652,416, last layers 67,072 + 82,944 + 65,792. An ArcFace head of 41
     classes adds 5248: 1,155,990. The published 1.16 M has a linear classifier of 5289 besides, which is never used.
 
