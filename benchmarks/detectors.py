@@ -1,6 +1,7 @@
 """Every trial of a finished run's sweeps in one table: AUC, pAUC, seconds to train and to score, parameters, megabytes.
 
-Seeds are averaged; intervals are the bootstrap's, averaged likewise. Seconds are CPU seconds of the jobs on the machine that
+Seeds are averaged; intervals are the bootstrap's, averaged likewise. Rows `mean` are over machine types. Seconds are CPU seconds
+of the jobs on the machine that
 ran them: of training with its start (some 2 s), of scoring without it and without features; of models that hear all
 machine types, the whole.
 """
@@ -67,6 +68,10 @@ def main(args: argparse.Namespace) -> None:
     table = pd.DataFrame(rows)
     keys = [c for c in table if c not in MEASURES]
     table = table.groupby(keys, dropna=False, sort=False)[[m for m in MEASURES if m in table]].mean().reset_index()
+    if table["machine_type"].nunique() > 1:
+        over = [c for c in keys if c != "machine_type"]
+        means = table.groupby(over, dropna=False, sort=False)[["auc", "pauc"]].mean().reset_index()
+        table = pd.concat([table, means.assign(machine_type="mean")], ignore_index=True)
     write(table, args.out, "detectors", 3)
 
 

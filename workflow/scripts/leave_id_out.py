@@ -10,17 +10,19 @@ from pathlib import Path
 from humwatch import parquet
 from humwatch.detectors import base
 from humwatch.detectors.leave_id_out import leave_id_out, of_one_machine
-from humwatch.study.training import add_arguments, context_of, new_detector, read_parts
+from humwatch.study.training import add_arguments, claimed_device, context_of, new_detector, read_parts
 
 
 def main(args: Namespace) -> None:
     detector = new_detector(args)
+    device = claimed_device(args, detector)
     train, validation, _ = read_parts(args, detector, None)
     if args.model:
         normal = validation.select((validation.clips["machine_id"] == args.machine_id).to_numpy())
-        parquet.write(of_one_machine(base.load(args.model), train, normal), args.out)
-        return
-    parquet.write(leave_id_out(partial(new_detector, args), train, validation, context_of(args, detector)), args.out)
+        table = of_one_machine(base.load(args.model), train, normal)
+    else:
+        table = leave_id_out(partial(new_detector, args), train, validation, context_of(args, device))
+    parquet.write(table, args.out)
 
 
 if __name__ == "__main__":

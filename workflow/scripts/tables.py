@@ -47,10 +47,15 @@ def main(args: argparse.Namespace) -> None:
                 if scope.hears(machine_type)
             ]
             for machine_type in several
-            if judges
         }
     auc, trained, decided = measure(
-        every, scores, models, judged, args.bootstrap_samples, args.bootstrap_seed, args.false_alarm_rate
+        every,
+        scores,
+        models,
+        args.bootstrap_samples,
+        args.bootstrap_seed,
+        args.false_alarm_rate,
+        judged if judges else None,
     )
     official = None
     if args.challenge:

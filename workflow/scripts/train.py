@@ -32,7 +32,7 @@ from humwatch.files import sha256
 from humwatch.locking import alone
 from humwatch.progress import Progress
 from humwatch.study.imports import code_checksum
-from humwatch.study.training import add_arguments, context_of, new_detector, read_parts
+from humwatch.study.training import add_arguments, claimed_device, context_of, new_detector, read_parts
 
 
 def main(args: argparse.Namespace) -> None:
@@ -43,11 +43,9 @@ def main(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace, waited: bool) -> None:
     """waited: whether another process has worked on the same model until now: what it finished is not trained again."""
     detector = new_detector(args)
-    context = context_of(args, detector)
+    device = claimed_device(args, detector)
     train, validation, apart = read_parts(args, detector, args.machine_id)
-    made_from = json.loads(
-        json.dumps(made_of(args, detector, [train.clips, validation.clips, apart.clips], context.device))
-    )
+    made_from = json.loads(json.dumps(made_of(args, detector, [train.clips, validation.clips, apart.clips], device)))
     if waited and is_whole(args.out, made_from | {"epoch": args.epochs}):
         cli.log.info("the other process has trained it")
         return
@@ -85,7 +83,7 @@ def train(args: argparse.Namespace, waited: bool) -> None:
                 cli.log.warning("stopped after epoch %d: the next run goes on from there", epoch)
                 sys.exit(143)
 
-    context = dataclasses.replace(context, report=report)
+    context = dataclasses.replace(context_of(args, device), report=report)
     if not 0 < detector.epoch == args.epochs:  # else an interrupted one that ended after its last epoch
         detector.fit(train, validation, context)
     if detector.diverged:
@@ -137,9 +135,9 @@ def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[p
     clips
         Of training, of those held out, and of those of calibration, in their order.
     """
-    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     own = [detector.name, *getattr(detector.hyperparameters, "candidates", ())]
     code = [base.detector_class(name).__module__ for name in own]
+    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     described = [table[["clip", "machine_type", "machine_id"]].to_csv(index=False) for table in clips]
     return {
         "hyperparameters": dataclasses.asdict(detector.hyperparameters),

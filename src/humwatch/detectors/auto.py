@@ -82,7 +82,7 @@ class Detector(BaseDetector):
             for name in candidates
         }
         types = sorted(train.clips["machine_type"].unique())
-        self.kept = {machine_type: _best(judged, machine_type) or list(candidates) for machine_type in types}
+        self.kept = {machine_type: best_together(judged, machine_type) or list(candidates) for machine_type in types}
         for name in candidates:
             if any(name in kept for kept in self.kept.values()):
                 self._fit_one(name, train, validation, context)
@@ -185,7 +185,7 @@ class Detector(BaseDetector):
         return np.mean([(scores[name] - mean) / deviation for name, (mean, deviation) in scales.items()], axis=0)
 
 
-def _best(judged: Mapping[str, pd.DataFrame], machine_type: str) -> list[str]:
+def best_together(judged: Mapping[str, pd.DataFrame], machine_type: str) -> list[str]:
     """The candidates of a machine type that tell ids left out of training best together; none where it cannot be told."""
     own = {name: (t[t["machine_type"] == machine_type], _score(name)) for name, t in judged.items()}
     alone = {name: mean_auc([table], machine_type, score) for name, (table, score) in own.items()}

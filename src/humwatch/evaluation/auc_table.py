@@ -26,10 +26,10 @@ def measure(
     trials: Iterable[Trial],
     score_files: Mapping[str, list[Path]],
     models: Mapping[str, Mapping[str, list[Path]]],
-    judged: Mapping[str, Mapping[str, list[Path]]],
     samples: int,
     seed: int,
     rate: float,
+    judged: Mapping[str, Mapping[str, list[Path]]] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Measure trials, reading each trial's files once.
 
@@ -45,10 +45,9 @@ def measure(
         Of the bootstrap.
     rate
         The false-alarm rate that thresholds are to keep.
-
     judged
-        By "name/epochs" and machine type, the tables of the models that stand for the trial (`detectors.leave_id_out`), of
-        machine types that have any.
+        What the models that stand for each trial make of ids left out of training (`detectors.leave_id_out`), by "name/epochs"
+        and machine type; None where no trial is judged so.
 
     Returns
     -------
@@ -60,7 +59,7 @@ def measure(
         DCASE 2022 to 2025 measure it.
     trained
         What is known without labels, a row per trial and machine type: trial, epochs, score, machine_type, val_loss,
-        leave_id_out (where any trial is judged so), pseudo_auc (`evaluation.selection`), seconds_per_epoch, diverged.
+        leave_id_out where any trial is judged so, pseudo_auc (`evaluation.selection`), seconds_per_epoch, diverged.
     decided
         A row per trial, machine type, id and domain, with the columns `decisions.COLUMNS`.
     """
@@ -82,7 +81,7 @@ def measure(
         described = {"trial": trial.name, "epochs": trial.epochs, "score": score}
         for machine_type, listed in models[key].items():
             row = trained_row({folder: held_out[folder] for folder in listed}, machine_type, score)
-            if any(judged.values()):
+            if judged is not None:
                 row["leave_id_out"] = judgement(tuple(judged[key].get(machine_type, ())), machine_type, score)
             trained.append({**described, "machine_type": machine_type, **row})
     table = pd.DataFrame(measured)

@@ -26,7 +26,7 @@ NOT_PARAMETERS = {"sweep", "trial", "machine_type", "auc", "auc_low", "auc_high"
 
 
 def criterion(trials: pd.DataFrame, parameters: list[str]) -> str:
-    """The column to choose by.
+    """The column to choose by: `val_loss` where all trials minimise the same loss, else `leave_id_out`, else `pseudo_auc`.
 
     Parameters
     ----------

@@ -119,8 +119,6 @@ class Report:
         The sweeps.
     chosen
         What `selection.overall_choice` returns of the sweeps' tables: the trial shown in detail for each machine type.
-    reasons
-        By machine type, the candidates of its chosen trial, where that has some (`detectors.auto`), and how they were judged.
     detail
         Figures of the chosen trials, SVG texts by title.
     machines
@@ -135,6 +133,8 @@ class Report:
         Of the software, by its name.
     limit_mb
         The size that the page may have.
+    reasons
+        The candidates of the chosen trials that have some (`detectors.auto`) and how they were judged, by machine type.
     """
 
     title: str

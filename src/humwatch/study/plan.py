@@ -175,6 +175,10 @@ class Plan:
         self.study, self.config = study, study.config
         self.trials = [t for t in study.trials if not t.members]  # ensembles train nothing
         self.chains = [chain for name in dict.fromkeys(t.name for t in self.trials) for chain in self._chains(name)]
+        judges = {(t.name, t.epochs) for judges in study.judges.values() for t in judges if not t.members}
+        # Models of one machine id are judged as they are.
+        judged = [of for of in judges if study.models[of[0]].parameters["scope"] != "machine_id"]
+        self.judged = [chain for name, epochs in sorted(judged) for chain in self._chains(name, [epochs], judged=True)]
 
     def table(self) -> pd.DataFrame:
         """Jobs and hours of each stage."""
@@ -182,8 +186,11 @@ class Plan:
         features = {t.parameters["feature"] for t in self.trials}
         models = {(t.name, t.epochs): t for t in self.trials}.values()
         trained = [training for chain in self.chains for training in chain]
-        gpu = sum(t.seconds(True) + START_SECONDS for t in trained) / 3600
-        core = sum(t.seconds(False) + START_SECONDS for t in trained) / 3600
+        judged = [training for chain in self.judged for training in chain]
+        gpu, core = (sum(t.seconds(on_gpu) + START_SECONDS for t in trained) / 3600 for on_gpu in (True, False))
+        judged_gpu, judged_core = (
+            sum(t.seconds(on_gpu) + START_SECONDS for t in judged) / 3600 for on_gpu in (True, False)
+        )
         rows = [
             ("clip tables", files, sum(self.study.clips.values()) * CHECK_SECONDS / 3600, 0.0),
             ("features", files * len(features), self._features_seconds() / 3600, 0.0),
@@ -191,11 +198,15 @@ class Plan:
             ("scores", sum(len(self._tested(t)) for t in models), self._scores_seconds() / 3600, 0.0),
             ("trainings, were they on CPU cores", len(trained), core, 0.0),
         ]
+        if judged:
+            rows.insert(3, ("trainings without an id", len(judged), 0.0, judged_gpu))
+            rows.append(("trainings without an id, were they on CPU cores", len(judged), judged_core, 0.0))
         return pd.DataFrame(rows, columns=["stage", "jobs", "CPU core hours", "GPU hours"]).round(2)
 
     def on(self, gpus: int) -> dict[str, Any]:
         """What the study takes on that many GPUs, each with four CPU cores beside it: one row of a table."""
-        lengths = sorted((sum(t.seconds(True) + START_SECONDS for t in c) for c in self.chains), reverse=True)
+        chains = [*self.chains, *self.judged]
+        lengths = sorted((sum(t.seconds(True) + START_SECONDS for t in chain) for chain in chains), reverse=True)
         # Milestones of one model follow each other; the longest first, each to the GPU that is free first.
         short = [length for length in lengths if length < SHORT_SECONDS]
         whole = [length for length in lengths if length >= SHORT_SECONDS]
@@ -217,18 +228,23 @@ class Plan:
             "GPUs in use": f"{sum(lengths) / gpus / max(free):.0%}",
         }
 
-    def _chains(self, name: str) -> Iterable[list[Training]]:
-        """The trainings of one model, milestone by milestone, for each scope."""
+    def _chains(
+        self, name: str, milestones: Iterable[int] | None = None, judged: bool = False
+    ) -> Iterable[list[Training]]:
+        """The trainings of one model, milestone by milestone, for each scope; `judged`: for each that can be judged."""
+        milestones = self.study.milestones[name] if milestones is None else milestones
         parameters = self.study.models[name].parameters
         augmentation = self.config["augmentations"].get(parameters["augmentation"], {})
         frames, bins = frame_shape(self.config["features"][parameters["feature"]])
         kept = (1 - self.config["validation"]["fraction"]) * (1 + augmentation.get("copies", 0))
         windows = max(frames - parameters.get("window", 1) + 1, 1) * kept
         for scope in self.study.scopes[parameters["scope"]]:
+            if judged and not self.study.is_judged(scope):
+                continue
             clips = self.study.clips_of(scope, "train")
             yield [
                 Training(parameters, round(windows * clips), bins, end - begin)
-                for begin, end in itertools.pairwise([0, *sorted(self.study.milestones[name])])
+                for begin, end in itertools.pairwise([0, *sorted(milestones)])
             ]
 
     def _tested(self, trial: Trial) -> list[int]:

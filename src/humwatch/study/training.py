@@ -3,7 +3,6 @@
 import argparse
 import functools
 import json
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +45,11 @@ def read_parts(
     """The clips to train on, those held out of training, and those that serve calibration alone.
 
     The last are the share that was asked for, else, where cross-conformal scores would take too long, half of those held out.
+
+    Parameters
+    ----------
+    machine_id
+        Of the only machine whose clips are read; None: of all.
     """
     split = functools.partial(split_validation, seed=args.validation_seed)
     held_out = functools.partial(split, fraction=args.validation_fraction + args.calibration_fraction)
@@ -60,23 +64,18 @@ def read_parts(
     return train, rest if first.all() else rest.select(first), rest.select(~first)
 
 
-def context_of(args: argparse.Namespace, detector: base.BaseDetector) -> base.FitContext:
-    """What the training of this detector is told, its device claimed."""
-    device = "cpu"
-    if detector.on_device:
-        if args.device != "cpu":
-            claim_gpu()
-        device = _device(args.device)
+def context_of(args: argparse.Namespace, device: str) -> base.FitContext:
     masks = pd.concat([parquet.read(path) for path in args.masks]) if args.masks else None
     return base.FitContext(args.seed, args.epochs, device, masks=masks, clean_targets=args.mask_target == "clean")
 
 
-def _device(name: str) -> str:
-    """The device that `auto` means here; InputError where there is no GPU that was asked for."""
-    if name == "cpu" or (name == "auto" and version("torch").endswith("+cpu")):
+def claimed_device(args: argparse.Namespace, detector: base.BaseDetector) -> str:
+    """The device to train on, a GPU being claimed for this process; InputError where there is no GPU that was asked for."""
+    if args.device == "cpu" or not detector.on_device:
         return "cpu"
-    import torch  # takes seconds to load
+    claim_gpu()  # before CUDA starts
+    import torch
 
-    if name == "cuda" and not torch.cuda.is_available():
+    if args.device == "cuda" and not torch.cuda.is_available():
         raise InputError("device is cuda and this machine has no GPU that torch can use: set device to auto or cpu")
-    return {"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(name, name)
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -240,6 +240,14 @@ def test_the_summary_says_how_the_trial_was_chosen():
     assert f'{best - 0.75:.3f}</div><div class="muted">the best trial by test labels: {best:.3f}<' in text
 
 
+def test_the_page_says_why_candidates_are_kept():
+    table = pd.DataFrame({"candidate": ["knn", "gmm"], "leave_id_out": [0.91234, 0.8], "kept": [True, False]})
+    assert "What scores" not in render(report([]))
+    text = re.sub(r"\s+", " ", render(report([], reasons={"slider": table})))
+    assert "What scores slider" in text and "left-out-id AUC" in text
+    assert re.search(r">knn</th> *<td[^>]*>0.9123</td> *<td[^>]*>yes</td>", text)
+
+
 def test_the_official_score_comes_first():
     """Of the chosen trial, of each set, and not of other trials or of all sets together."""
     made = report([])
@@ -264,14 +272,6 @@ def test_the_official_score_comes_first():
         text.index("AUC of the chosen trial"),
     ]
     assert places == sorted(places) and "all set" not in text
-
-
-def test_the_page_says_why_candidates_are_kept():
-    table = pd.DataFrame({"candidate": ["knn", "gmm"], "leave_id_out": [0.91234, 0.8], "kept": [True, False]})
-    assert "What scores" not in render(report([]))
-    text = re.sub(r"\s+", " ", render(report([], reasons={"slider": table})))
-    assert "What scores slider" in text and "left-out-id AUC" in text
-    assert re.search(r">knn</th> *<td[^>]*>0.9123</td> *<td[^>]*>yes</td>", text)
 
 
 def test_clips_are_left_out_rather_than_exceed_the_limit():

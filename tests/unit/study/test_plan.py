@@ -59,6 +59,15 @@ def test_milestones_continue_each_other():
     assert [[t.epochs for t in chain] for chain in made.chains] == [[5, 15, 80]]
 
 
+def test_trainings_without_an_id_are_counted():
+    """One of each loss, up to the milestone that is judged; of models of one machine id, none."""
+    sweeps = {"a": {"epochs": [5, 20], "window": [5, 8]}, "b": {"detector": "knn", "scope": "machine_id"}}
+    made = study({"dataset": {"name": "x", "source": "demo"}, "sweeps": sweeps})
+    assert [[t.epochs for t in chain] for chain in made.judged] == [[20], [20]]
+    assert dict(zip(made.table()["stage"], made.table()["jobs"], strict=True))["trainings without an id"] == 2
+    assert not of_file("report.yaml").judged
+
+
 def test_masked_copies_cost_time():
     config = {"dataset": {"name": "x", "source": "demo"}, "trial": {"detector": "autoencoder"}}
     plain = study(config).chains[0][0].seconds(gpu=False)
