@@ -49,8 +49,7 @@ class Hyperparameters:
 
 
 class Detector(PerMachineDetector):
-    """TWFR-GMM (Guan et al. 2023, "Time-weighted frequency domain audio representation with GMM estimator for anomalous
-    sound detection", https://arxiv.org/abs/2305.03328).
+    """TWFR-GMM: Gaussian mixtures of spectra whose frames are weighted by rank over time.
 
     Each bin's values are sorted over time, the greatest first, and averaged with weights r^0, r^1, r^2, ...: r = 0 is
     the maximum, r = 1 the mean. One full-covariance mixture per machine id and r; the score is minus the log density of
@@ -59,6 +58,11 @@ class Detector(PerMachineDetector):
     The whole curve over r is had in one pass, as the scores "r_0.00" ... "r_1.00". "score" is the best r of the list for
     each machine type, chosen by normal clips alone (see PerMachineDetector), or the first where they cannot tell; the
     authors chose it by test labels.
+
+    References
+    ----------
+    Guan et al. 2023, "Time-weighted frequency domain audio representation with GMM estimator for anomalous sound detection",
+    https://arxiv.org/abs/2305.03328.
     """
 
     Hyperparameters = Hyperparameters

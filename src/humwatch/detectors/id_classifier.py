@@ -46,7 +46,9 @@ WAVEFORM_BYTES = 600  # per sample of a batch, of the networks that hear recordi
 
 @dataclass
 class Hyperparameters:
-    """transform, statistics: see ClipStatistics; they, hidden and embedding (layer sizes) matter to "mlp" alone, margin and
+    """The network, its head and its training.
+
+    transform, statistics: see ClipStatistics; they, hidden and embedding (layer sizes) matter to "mlp" alone, margin and
     scale to "arcface" alone. The averaged weights are the ones used.
 
     pseudo_classes: "speed" and "pitch" make three classes of each id, the clips as they are, slower and faster (or lower and

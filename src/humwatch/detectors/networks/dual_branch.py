@@ -8,19 +8,23 @@ from humwatch.errors import InputError
 
 
 class DualBranch(nn.Module):
-    """Embeds clips by two branches (Wilkinghoff 2023, "Design choices for learning embeddings from auxiliary tasks for
-    domain generalization in anomalous sound detection"; in the shape of ASDKit, https://arxiv.org/abs/2507.10264).
+    """Embeds clips by two branches, one of their spectrum and one of their spectrogram.
 
+    `forward` takes wave, (batch, samples), full scale 1, and returns the embedding, (batch, 256), spectrum branch first.
     No layer has a bias, nor any batch norm a scale or shift: a network that can output a constant can fit a class
     without listening (Wilkinghoff 2023, after Deep SVDD).
 
     Parameters
     ----------
-    samples : length of every clip; it sets the number of spectrum bins, samples // 2 + 1.
-    sample_rate : in Hz; the spectrogram keeps 200 to 8000 Hz.
+    samples
+        Length of every clip, another being an InputError; it sets the number of spectrum bins, samples // 2 + 1.
+    sample_rate
+        In Hz; the spectrogram keeps 200 to 8000 Hz.
 
-    forward: wave (batch, samples), full scale 1 -> embedding (batch, 256), spectrum branch first, spectrogram branch
-    second. Raises InputError for another length.
+    References
+    ----------
+    Wilkinghoff 2023, "Design choices for learning embeddings from auxiliary tasks for domain generalization in anomalous sound
+    detection"; in the shape of ASDKit, https://arxiv.org/abs/2507.10264.
     """
 
     def __init__(self, samples: int = 160_000, sample_rate: int = 16_000):

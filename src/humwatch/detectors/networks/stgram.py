@@ -10,21 +10,27 @@ from humwatch.features.mel import mel_filters
 
 
 class STgramMFN(nn.Module):
-    """Embeds clips by log-mel and learnt Tgram (Liu et al. 2022, "Anomalous sound detection using spectral-temporal
-    information fusion", https://arxiv.org/abs/2201.05510).
+    """STgram-MFN: embeds clips by their log-mel spectrogram and a learnt Tgram.
 
-    Parameters
-    ----------
-    samples : length of every clip; it sets the number of frames, samples // hop + 1, which the Tgram's LayerNorm (over
-        time) and the last depthwise convolution (over all that is left of time) are made for.
-    sample_rate : in Hz.
-    mels : mel bins, and as many Tgram filters.
-
-    forward: wave (batch, samples), full scale 1 -> embedding (batch, 128). Raises InputError for another length.
+    `forward` takes wave, (batch, samples), full scale 1, and returns the embedding, (batch, 128).
 
     For 10 s at 16 kHz (313 frames) there are 1,150,742 parameters: Tgram 280,406 (131,072 for the filters,
     3 x (626 + 49,152)), stem 2112, bottlenecks 652,416, last layers 67,072 + 82,944 + 65,792. An ArcFace head of 41
     classes adds 5248: 1,155,990. The published 1.16 M has a linear classifier of 5289 besides, which is never used.
+
+    Parameters
+    ----------
+    samples
+        Length of every clip, another being an InputError; it sets the number of frames, samples // hop + 1, which the Tgram's
+        LayerNorm (over time) and the last depthwise convolution (over all that is left of time) are made for.
+    sample_rate
+        In Hz.
+    mels
+        Mel bins, and as many Tgram filters.
+
+    References
+    ----------
+    Liu et al. 2022, "Anomalous sound detection using spectral-temporal information fusion", https://arxiv.org/abs/2201.05510.
     """
 
     def __init__(self, samples: int = 160_000, sample_rate: int = 16_000, mels: int = 128):
