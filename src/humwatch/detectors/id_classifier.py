@@ -104,7 +104,7 @@ class Detector(BaseDetector):
     Scores, each in units of the id's held-out normal clips: "log_probability", the logarithm of minus the log softmax of the id
     (mean over members; of several classes of an id, the likeliest); "embedding_density", local density (see LocalDensity) of the
     members' unit embeddings side by side; "local_density", that of knn.Detector, on the clip statistics themselves, without the
-    network, which is the mean of its "bands" and "groups"; "score", the mean of the first two and of these two. A clip of an id
+    network; "score", the mean of the three. A clip of an id
     never heard gets the least over the known ids of its type, or of all types if the type is new.
 
     The score and the number of epochs were chosen without an anomaly (benchmarks/leave_id_out.py, docs/detectors.md): one id of
@@ -197,7 +197,7 @@ class Detector(BaseDetector):
 
     def score(self, features: Features) -> dict[str, np.ndarray]:
         if self.diverged:
-            statistics = ("local_density", "bands", "groups") if self.neighbours else ()
+            statistics = ("local_density",) if self.neighbours else ()
             return {name: np.full(len(features), np.nan) for name in ("score", *KINDS, *statistics)}
         embeddings, log_probability = self._embed(self._inputs(features))
         kinds = np.empty((len(features), len(KINDS)))
@@ -205,12 +205,9 @@ class Detector(BaseDetector):
             known = [self._kinds(m, embeddings[rows], log_probability[rows]) for m in similar(machine, self.memory)]
             kinds[rows] = np.min(known, axis=0)
         scores = dict(zip(KINDS, kinds.T.copy(), strict=True))
-        if not self.neighbours:
-            return {"score": np.mean([*scores.values()], axis=0), **scores}
-        others = self.neighbours.score(features)
-        parts = {name: others[name] for name in ("bands", "groups")}
-        score = np.mean([*scores.values(), *parts.values()], axis=0)
-        return {"score": score, **scores, "local_density": others["local_density"], **parts}
+        if self.neighbours:
+            scores["local_density"] = self.neighbours.score(features)["local_density"]
+        return {"score": np.mean([*scores.values()], axis=0), **scores}
 
     def embed(self, features: Features) -> np.ndarray:
         return self._embed(self._inputs(features))[0]
