@@ -33,7 +33,7 @@ class Hyperparameters:
     hidden: list[int] = parameter(
         [128, 128, 128, 128], "Sizes of the encoder's layers, mirrored in the decoder.", **base.LAYERS
     )
-    bottleneck: int = parameter(8, "Size of the code.", minimum=1, maximum=1_000_000)
+    bottleneck: int = parameter(8, "Size of the latent vector.", minimum=1, maximum=1_000_000)
     transform: str = parameter(**base.TRANSFORM)
     clip_low: float = parameter(**base.CLIP_LOW)
     clip_high: float = parameter(**base.CLIP_HIGH)

@@ -44,7 +44,7 @@ class FitContext:
     seed: int = 0
     epochs: int = 0
     device: str = "cpu"
-    report: Callable[[int, dict[str, float]], None] = lambda epoch, row: None
+    on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, row: None
     masks: pd.DataFrame | None = None
     clean_targets: bool = False
 

@@ -185,7 +185,7 @@ class Detector(BaseDetector):
             val_loss, accuracy = self._validate(held_out, held_out_ids[held_out_ids >= 0])
             self.epoch, self.diverged = epoch, not math.isfinite(train_loss)
             seconds = time.perf_counter() - begun
-            context.report(epoch, {"train_loss": train_loss, "val_loss": val_loss, "seconds": seconds})
+            context.on_epoch(epoch, {"train_loss": train_loss, "val_loss": val_loss, "seconds": seconds})
             if accuracy == 1 and epoch <= TOO_EASY and self._pseudo == "none" and not warned:
                 log.warning(TOO_EASY_WARNING, epoch, len(self.classes))
                 warned = True

@@ -27,7 +27,7 @@ class VAE(WindowNetwork):
         self.decoder = nn.Sequential(*_dense([latent, *hidden[::-1]]), nn.Linear(hidden[0], inputs), nn.Sigmoid())
 
     def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """x: (batch, inputs); noise: (batch, latent), standard normal, or None for the mean of the latent code.
+        """x: (batch, inputs); noise: (batch, latent), standard normal, or None for the mean of the latent vector.
 
         Returns reconstruction (batch, inputs), mu and log var (batch, latent).
         """

@@ -222,10 +222,10 @@ class ReconstructionDetector(BaseDetector):
         return network
 
     def _count_epochs(self, context: FitContext) -> FitContext:
-        def report(epoch: int, row: dict[str, float]) -> None:
+        def on_epoch(epoch: int, row: dict[str, float]) -> None:
             self.epoch = epoch
             if not row["val_loss"] >= self.best[0]:  # without held-out clips it is NaN: training never ends early
                 self.best = np.array([row["val_loss"], epoch])
-            context.report(epoch, row)
+            context.on_epoch(epoch, row)
 
-        return dataclasses.replace(context, report=report)
+        return dataclasses.replace(context, on_epoch=on_epoch)

@@ -67,7 +67,7 @@ def run_epochs(
             "val_loss": mean_loss(network, validation),
             "seconds": time.perf_counter() - begun,
         }
-        context.report(epoch, row)
+        context.on_epoch(epoch, row)
         if not math.isfinite(row["train_loss"]):
             return False
     return True
