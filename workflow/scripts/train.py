@@ -41,7 +41,13 @@ def main(args: argparse.Namespace) -> None:
 
 
 def train(args: argparse.Namespace, waited: bool) -> None:
-    """waited: whether another process has worked on the same model until now: what it finished is not trained again."""
+    """Train a model, or go on with it, and write its folder.
+
+    Parameters
+    ----------
+    waited
+        Whether another process has worked on the same model until now: what it finished is not trained again.
+    """
     detector = new_detector(args)
     device = claimed_device(args, detector)
     train, validation, apart = read_parts(args, detector, args.machine_id)

@@ -25,7 +25,10 @@ EPS = 1e-3  # that batch normalisation adds to variances, Keras's
 
 @dataclass
 class Hyperparameters:
-    """As of the VAE. The published baseline takes dB unscaled; batch normalisation makes up for it."""
+    """As of the VAE, with batch normalisation.
+
+    The published baseline takes dB unscaled; batch normalisation makes up for it.
+    """
 
     learning_rate: float = parameter(**LEARNING_RATE)
     batch_size: int = parameter(**base.BATCH_SIZE)

@@ -1,7 +1,8 @@
-"""Variational autoencoder over windows of log-mel frames: the course report's model, its faults mended.
+"""Variational autoencoder over windows of log-mel frames.
 
 Kingma & Welling 2014, "Auto-Encoding Variational Bayes" (arXiv 1312.6114). Sizes, loss, input range and optimiser are those
-of the course baseline for DCASE 2020 Task 2. Scores use the mean of the latent vector, so that they are not random.
+of a course's baseline for DCASE 2020 Task 2, whose faults are mended. Scores use the mean of the latent vector, so that they
+are not random.
 """
 
 from collections.abc import Mapping
