@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> None:
         finished = Finished(Study(validate(CONFIG, schema), schema))
         for trial in finished.study.trials:
             assemble(finished, trial, finished.heard(None), folder / "d.humwatch")
-            score = ["score", "d.humwatch", "--rate", "1e-6", "--csv", "-"]
+            score = ["score", "d.humwatch", "--false-alarm-rate", "1e-6", "--csv", "-"]
             one = normal[0]
             start, start_cpu = zip(*(timed([*score, one], folder) for _ in range(args.repeats)), strict=True)
             whole, whole_cpu = zip(*(timed([*score, "heard"], folder) for _ in range(args.repeats)), strict=True)

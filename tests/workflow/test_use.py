@@ -10,6 +10,15 @@ from humwatch import parquet
 from humwatch.evaluation.thresholds import clopper_pearson
 
 
+def test_a_trial_more_of_a_loss_needs_no_other_judgement(used, tmp_path):
+    """One of each loss is judged: a further loss takes a training, and one without an id."""
+    project = used.copy(tmp_path / "project")
+    more = {"seeds": {"detector": "knn", "seed": [0, 1]}, "windows": {"detector": "idnn", "window": 3}}
+    project.configure(project.config | {"sweeps": project.config["sweeps"] | more})
+    planned = project.planned()
+    assert (planned["train"], planned["score"], planned["leave_id_out"]) == (2, 2, 1)
+
+
 def test_the_detector_is_made_again_where_it_is_missing_or_damaged(finished, tmp_path):
     project = finished.copy(tmp_path / "project")
     path = project.results / "detectors/slider.humwatch"

@@ -4,7 +4,7 @@ VALIDATION = [f"--validation-{key}={config['validation'][key]}" for key in ("fra
 VALIDATION += [f"--calibration-{key}={value}" for key, value in config["calibration"].items() if value is not None]
 
 # What a job calls itself: 3 of 14.
-os.environ.update(HUMWATCH_TRAININGS=str(len({model for model in study.trained if "/ensemble-" not in model})))
+os.environ.update(HUMWATCH_TRAININGS=str(study.trainings))
 
 for trial in study.models.values():
     if not trial.members:  # ensembles have no code of their own

@@ -95,6 +95,12 @@ class Study:
             for scope in self.scopes[t.parameters["scope"]]
         ]
 
+    @property
+    def trainings(self) -> int:
+        """The number of models that are trained, each milestone by itself; ensembles are not."""
+        trials = {(t.name, t.epochs): t for t in self.trials if not t.members}.values()
+        return sum(len(self.scopes[t.parameters["scope"]]) for t in trials)
+
     @cached_property
     def scored(self) -> list[str]:
         """The score file of each model at each milestone whose test clips are there."""

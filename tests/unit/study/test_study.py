@@ -107,6 +107,7 @@ def test_an_ensemble_is_judged_by_all_its_members():
         "slider/gmm_seed-0/epochs-0",
         "slider/gmm_seed-1/epochs-0",
     ]
+    assert study.trainings == 2  # the ensemble is none
 
 
 def test_an_ensemble_is_no_training(tmp_path, monkeypatch):
