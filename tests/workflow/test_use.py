@@ -42,7 +42,7 @@ def test_another_rate_trains_nothing(finished, tmp_path):
 def test_decisions_are_what_the_thresholds_do(used):
     table = pd.read_csv(used.results / "tables/decisions.csv", dtype={"machine_id": str})
     assert set(table["machine_id"]) == {"00", "02"} and (table["promised_rate"] == 0.1).all()
-    assert table["trial"].nunique() == 10
+    assert table["trial"].nunique() == 11
     for row in table.itertuples():
         found = [*used.results.glob(f"scores/slider*/{row.trial}/epochs-{row.epochs}.parquet")]
         scores = pd.concat([parquet.read(path) for path in found])
