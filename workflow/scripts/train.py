@@ -141,7 +141,7 @@ def made_of(args: argparse.Namespace, detector: base.BaseDetector, clips: list[p
     clips
         Of training, of those held out, and of those of calibration, in their order.
     """
-    own = [detector.name, *getattr(detector.hyperparameters, "candidates", ())]
+    own = [detector.name, *detector.made_of(vars(detector.hyperparameters))]
     code = [base.detector_class(name).__module__ for name in own]
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     described = [table[["clip", "machine_type", "machine_id"]].to_csv(index=False) for table in clips]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from humwatch.detectors import models
 from humwatch.detectors.base import BaseDetector, FitContext, detector_class, make, names
 from humwatch.detectors.leave_id_out import combined, leave_id_out, mean_auc
 from humwatch.detectors.machines import machines, similar, type_of
@@ -65,6 +66,10 @@ class Detector(BaseDetector):
                 yield "candidates", f"has {shown(name)}, each must be one of {', '.join(allowed)}"
 
     @classmethod
+    def made_of(cls, parameters: Mapping[str, Any]) -> list[str]:
+        return parameters["candidates"]
+
+    @classmethod
     def training_bytes(cls, parameters: Mapping[str, Any], frames: int, bins: int) -> float:
         classes = [detector_class(name) for name in parameters["candidates"]]
         own = [(found, {**parameters, **dataclasses.asdict(found.Hyperparameters())}) for found in classes]
@@ -109,7 +114,7 @@ class Detector(BaseDetector):
     def score(self, features: Features) -> dict[str, np.ndarray]:
         fused = np.empty(len(features))
         for machine, rows in machines(features.clips):
-            own = features.select(np.isin(np.arange(len(features)), rows))
+            own = features.select(rows)
             fused[rows] = np.min([self._as(known, own) for known in similar(machine, self.scales)], axis=0)
         return {"score": fused}
 
@@ -145,8 +150,7 @@ class Detector(BaseDetector):
         for name, feature in described["features"].items():
             self.fitted[name] = make(name, {})
             self.fitted[name].feature = feature
-            own = f"{name}."
-            self.fitted[name].set_state({k.removeprefix(own): a for k, a in state.items() if k.startswith(own)})
+            self.fitted[name].set_state(models.under(f"{name}.", state))
 
     def _fit_one(self, name: str, train: Features, validation: Features, context: FitContext) -> None:
         detector = make(name, {})

@@ -64,9 +64,8 @@ class Detector(base.ReconstructionDetector):
         return Autoencoder(hp.window * bins, hp.hidden, hp.bottleneck, momentum)
 
     def latent(self, weights: Weights, windows: np.ndarray) -> np.ndarray:
-        encoder = (
-            3 * (len(self.hyperparameters.hidden) + 1) - 1
-        )  # linear, batch normalisation and ReLU each, the last ReLU apart
+        # Linear, batch normalisation and ReLU each; the last ReLU is applied here.
+        encoder = 3 * (len(self.hyperparameters.hidden) + 1) - 1
         return relu(sequential(weights, "layers", standardised(windows, weights), encoder, EPS))
 
     def errors(self, weights: Weights, windows: np.ndarray) -> np.ndarray:

@@ -77,23 +77,26 @@ def gaussian(
     return standardise.mean, whiten / standardise.std[:, None]
 
 
-def domain_offsets(vectors: np.ndarray, domains: np.ndarray) -> np.ndarray:
-    """How far the mean of each domain's vectors lies from that of the first.
+def without_domains(vectors: np.ndarray, domains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors, each domain's moved so that its mean is that of the first.
 
-    A model of vectors from which these are subtracted judges every domain by what all vary in.
+    A model of these judges every domain by what all vary in.
 
     Parameters
     ----------
     vectors : (clips, ...)
     domains : (clips,) int
-        From 0.
 
     Returns
     -------
-    (domains, ...)
+    moved : (clips, ...)
+    offsets : (domains, ...)
+        By which each domain's were moved.
     """
-    means = np.stack([vectors[domains == domain].mean(axis=0) for domain in np.unique(domains)])
-    return means - means[0]
+    numbers = np.unique(domains, return_inverse=True)[1]
+    means = np.stack([vectors[numbers == number].mean(axis=0) for number in np.unique(numbers)])
+    offsets = means - means[0]
+    return vectors - offsets[numbers], offsets
 
 
 def squared_distance(vectors: np.ndarray, mean: np.ndarray, whiten: np.ndarray) -> np.ndarray:

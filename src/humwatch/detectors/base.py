@@ -123,6 +123,11 @@ class BaseDetector(ABC):
             )
 
     @classmethod
+    def made_of(cls, parameters: Mapping[str, Any]) -> list[str]:
+        """The names of other detectors that it fits, whose program code a training depends on as well."""
+        return []
+
+    @classmethod
     def weights(cls, parameters: Mapping[str, Any], bins: int) -> int | None:
         """Number of weights of a network that is trained on windows, biases left out; None where there is no such network.
 

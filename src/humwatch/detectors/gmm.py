@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from humwatch.detectors.backends import Standardiser, domain_offsets
+from humwatch.detectors.backends import Standardiser, without_domains
 from humwatch.detectors.base import CLIPS
 from humwatch.detectors.clip_statistics import TRANSFORM, ClipStatistics
 from humwatch.detectors.per_machine import DOMAINS, PerMachineDetector
@@ -107,9 +107,8 @@ class Detector(PerMachineDetector):
         )
 
     def fit_one(self, vectors: np.ndarray, domains: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        numbers = np.unique(domains, return_inverse=True)[1]
-        offsets = domain_offsets(vectors, numbers)
-        fitted = [self._mixture((vectors - offsets[numbers])[:, i], seed) for i in range(vectors.shape[1])]
+        moved, offsets = without_domains(vectors, domains)
+        fitted = [self._mixture(moved[:, i], seed) for i in range(moved.shape[1])]
         return {"offsets": offsets} | {name: np.stack([one[name] for one in fitted]) for name in fitted[0]}
 
     def score_one(self, model: dict[str, np.ndarray], vectors: np.ndarray) -> np.ndarray:

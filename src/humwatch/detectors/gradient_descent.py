@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch.optim.adam import adam
 
+from humwatch.detectors.models import under
+
 RECENT = 0.1  # share of all steps so far that the weights' average spans
 
 
@@ -133,4 +135,4 @@ def resolved(precision: str, device: str) -> str:
 
 def tensors(arrays: dict[str, np.ndarray], prefix: str = "") -> dict[str, torch.Tensor]:
     """The arrays whose names begin with `prefix`, as tensors, without it."""
-    return {key.removeprefix(prefix): torch.from_numpy(a) for key, a in arrays.items() if key.startswith(prefix)}
+    return {name: torch.from_numpy(array) for name, array in under(prefix, arrays).items()}

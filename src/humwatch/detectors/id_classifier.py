@@ -18,6 +18,7 @@ from humwatch.detectors.base import CLIPS, LEARNING_RATE, WEIGHT_BYTES, BaseDete
 from humwatch.detectors.clip_statistics import STATISTICS, TRANSFORM, ClipStatistics, vector_size
 from humwatch.detectors.local_density import LocalDensity
 from humwatch.detectors.machines import domains_of, machine_names, machines, similar
+from humwatch.detectors.models import under
 from humwatch.detectors.per_machine import DOMAINS
 from humwatch.errors import InputError
 from humwatch.features.store import Features
@@ -184,13 +185,14 @@ class Detector(BaseDetector):
         self.memory = {}
         self.members.begin(context.device)
         inputs, ids = self._inputs(train), self._ids(train)
-        held_out_ids = self._ids(validation)
-        held_out = self._inputs(validation)[held_out_ids >= 0]
+        held_out, held_out_ids = self._inputs(validation), self._ids(validation)
+        known = held_out_ids >= 0  # classes that training has
+        compared, compared_ids = held_out[known], held_out_ids[known]
         warned = False
         for epoch in range(self.epoch + 1, context.epochs + 1):
             begun = time.perf_counter()
             train_loss = self.members.train_epoch(inputs, ids, context.seed, epoch)
-            val_loss, accuracy = self._validate(held_out, held_out_ids[held_out_ids >= 0])
+            val_loss, accuracy = self._validate(compared, compared_ids)
             self.epoch, self.diverged = epoch, not math.isfinite(train_loss)
             seconds = time.perf_counter() - begun
             context.on_epoch(epoch, {"train_loss": train_loss, "val_loss": val_loss, "seconds": seconds})
@@ -199,7 +201,7 @@ class Detector(BaseDetector):
                 warned = True
             if self.diverged:
                 return
-        self._remember(train, validation)
+        self._remember(train, inputs, validation, held_out)
         if self.neighbours:
             self.neighbours.fit(train, validation, context)
 
@@ -243,8 +245,7 @@ class Detector(BaseDetector):
             if machine in known:
                 self.memory.setdefault(machine, {})[name] = array
         if self.neighbours and self.memory:
-            prefix = "neighbours."
-            self.neighbours.set_state({k.removeprefix(prefix): a for k, a in state.items() if k.startswith(prefix)})
+            self.neighbours.set_state(under("neighbours.", state))
 
     def training_state(self) -> dict[str, np.ndarray]:
         return self.members.training_state()
@@ -329,11 +330,11 @@ class Detector(BaseDetector):
         accuracy = (log_probability.argmax(axis=1) == classes).mean()
         return -float(log_probability[np.arange(len(inputs)), classes].mean()), float(accuracy)
 
-    def _remember(self, train: Features, validation: Features) -> None:
+    def _remember(self, train: Features, inputs: np.ndarray, validation: Features, held_out_inputs: np.ndarray) -> None:
         """Keep the embeddings of each machine's normal clips, and what scores its held-out ones get."""
-        embeddings, log_probability = self._embed(self._inputs(train))
+        embeddings, log_probability = self._embed(inputs)
         held_out_rows = dict(machines(validation.clips))
-        held_out = self._embed(self._inputs(validation)) if held_out_rows else ()
+        held_out = self._embed(held_out_inputs) if held_out_rows else ()
         domains = domains_of(train.clips) * (self.hyperparameters.domains == "apart")
         for machine, rows in machines(train.clips):
             self.memory[machine] = MEMORY.fit(embeddings[rows], domains[rows])

@@ -9,6 +9,7 @@ import numpy as np
 from humwatch.detectors.base import CLIPS
 from humwatch.detectors.clip_statistics import STATISTICS, TRANSFORM, vector_size
 from humwatch.detectors.local_density import RESCALINGS, WHITENINGS, LocalDensity, parts
+from humwatch.detectors.models import under
 from humwatch.detectors.per_machine import DOMAINS, PerMachineDetector
 from humwatch.parameters import parameter
 
@@ -96,7 +97,7 @@ class Detector(PerMachineDetector):
     def score_one(self, model: dict[str, np.ndarray], vectors: np.ndarray) -> np.ndarray:
         strangest = []
         for name, index in self._parts(vectors).items():
-            own = {key.removeprefix(f"{name}_"): array for key, array in model.items() if key.startswith(f"{name}_")}
+            own = under(f"{name}_", model)
             each = [
                 self.backend.score({key: array[i] for key, array in own.items()}, vectors[:, part])
                 for i, part in enumerate(index)

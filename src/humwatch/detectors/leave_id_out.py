@@ -90,10 +90,10 @@ def as_siblings(detector: BaseDetector, strange: Features, normal: Features) -> 
     tables = []
     others = [*strange.clips.groupby(["machine_type", "machine_id"]).indices.items()]
     for (machine_type, machine_id), rows in normal.clips.groupby(["machine_type", "machine_id"]).indices.items():
-        own = _rows(normal, rows)
+        own = normal.select(rows)
         for (of_type, other_id), other_rows in others:
             if of_type == machine_type and other_id != machine_id:
-                other = _rows(strange, other_rows)
+                other = strange.select(other_rows)
                 other.clips["machine_id"] = machine_id
                 for part in (own, other):
                     described = part.clips[["machine_type", "machine_id", "clip"]]
@@ -149,10 +149,6 @@ def _divided(features: Features, out: dict[str, str]) -> tuple[Features, Feature
 
 def _is_of(clips: pd.DataFrame, out: dict[str, str]) -> np.ndarray:
     return (clips["machine_type"].map(out) == clips["machine_id"]).to_numpy(bool)
-
-
-def _rows(features: Features, rows: np.ndarray) -> Features:
-    return features.select(np.isin(np.arange(len(features)), rows))
 
 
 def _auc(scores: np.ndarray, strange: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from humwatch.detectors.backends import SMALLEST, distances, gaussian
+from humwatch.detectors.backends import calibrated, center_and_spread, distances, gaussian, log_distances
 
 WHITENINGS = ("shrinkage", "ledoit_wolf", "standardise", "none")
 RESCALINGS = ("local_density", "varmin", "none")
@@ -65,9 +65,7 @@ class LocalDensity:
             powers = [model["spacing"] ** power for power in EXPONENTS.astype(np.float32)]
             variances = [self._logarithms(model | {"spacing": power}, x, found.T)[:, 0].var() for power in powers]
             model["spacing"] = powers[int(np.argmin(variances))]
-        own = self._logarithms(model, x, found.T)
-        std = own.std(axis=0)
-        return model | {"own": np.stack([np.median(own, axis=0), np.where(std > 0, std, 1)])}
+        return model | {"own": center_and_spread(self._logarithms(model, x, found.T))}
 
     def score(self, model: dict[str, np.ndarray], vectors: np.ndarray) -> np.ndarray:
         """Scores in units of those of the normal vectors, each of which was left out for its own.
@@ -82,9 +80,8 @@ class LocalDensity:
         -------
         (clips, KINDS)
         """
-        center, spread = model["own"]
         x = self._whitened(model, vectors)
-        return (self._logarithms(model, x, distances(x, model["clips"])) - center) / spread
+        return calibrated(self._logarithms(model, x, distances(x, model["clips"])), model["own"])
 
     def _kept(self, domains: np.ndarray) -> np.ndarray:
         """Rows that are remembered: of each bank as many as of the others, as far as there are."""
@@ -121,7 +118,7 @@ class LocalDensity:
             to_bank = found[:, bank]
             nearest.append([_mean_of_smallest(d, count) for d in (to_bank / model["spacing"][bank], to_bank)])
         ratio, distance = np.min(nearest, axis=0)
-        return np.log(np.maximum(np.column_stack([ratio, distance, np.square(x).sum(axis=1)]), SMALLEST), dtype=float)
+        return log_distances(ratio, distance, np.square(x).sum(axis=1))
 
 
 def parts(rows: int, bins: int, which: str, groups: int) -> dict[str, np.ndarray]:

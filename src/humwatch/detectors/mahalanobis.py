@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from humwatch.detectors.backends import domain_offsets, gaussian, squared_distance
+from humwatch.detectors.backends import gaussian, squared_distance, without_domains
 from humwatch.detectors.base import CLIPS
 from humwatch.detectors.clip_statistics import STATISTICS, TRANSFORM, vector_size
 from humwatch.detectors.per_machine import DOMAINS, PerMachineDetector
@@ -36,9 +36,8 @@ class Detector(PerMachineDetector):
         return 8 * 10 * vector**2 + 24 * CLIPS * vector
 
     def fit_one(self, vectors: np.ndarray, domains: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        numbers = np.unique(domains, return_inverse=True)[1]
-        offsets = domain_offsets(vectors, numbers)
-        mean, whiten = gaussian(vectors - offsets[numbers], self.hyperparameters.shrinkage, seed)
+        moved, offsets = without_domains(vectors, domains)
+        mean, whiten = gaussian(moved, self.hyperparameters.shrinkage, seed)
         return {"mean": mean + offsets, "whiten": whiten}
 
     def score_one(self, model: dict[str, np.ndarray], vectors: np.ndarray) -> np.ndarray:

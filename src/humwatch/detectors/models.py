@@ -82,6 +82,11 @@ def arrays(folder: Path, name: str) -> dict[str, np.ndarray]:
     return safetensors.numpy.load(data)
 
 
+def under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with the prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
 def log(folder: Path) -> pd.DataFrame:
     """The log of the training.
 

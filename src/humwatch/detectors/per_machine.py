@@ -1,5 +1,6 @@
 """One model per machine id, on a vector per clip: what the detectors that look at whole clips have in common."""
 
+import weakref
 from abc import abstractmethod
 from collections.abc import Sequence
 
@@ -83,7 +84,8 @@ class PerMachineDetector(BaseDetector):
         self.feature = train.parameters
         self.statistics = self._statistics().fit(train)
         vectors, held_out = self.vectors(train), self.vectors(validation)
-        self._computed = (train, vectors), (validation, held_out)
+        # Not the features themselves: whoever scores afterwards needs their memory.
+        self._computed = (weakref.ref(train), vectors), (weakref.ref(validation), held_out)
         held_out_rows = dict(machines(validation.clips))
         domains = self._domains(train)
         self.models: dict[str, dict[str, np.ndarray]] = {}
@@ -141,7 +143,7 @@ class PerMachineDetector(BaseDetector):
 
     def _vectors_once(self, features: Features) -> np.ndarray:
         """The vectors of clips; those that `fit` was given are not computed again."""
-        computed = [vectors for known, vectors in getattr(self, "_computed", ()) if known is features]
+        computed = [vectors for known, vectors in getattr(self, "_computed", ()) if known() is features]
         return computed[0] if computed else self.vectors(features)
 
     def _domains(self, train: Features) -> np.ndarray:

@@ -54,10 +54,7 @@ def roc(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     fpr, tpr : (distinct scores + 1,) float64
         False-positive and true-positive rates.
     """
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(
-        np.flatnonzero(np.diff(scores[order])), len(scores) - 1
-    )  # the last clip of each run of equal scores
+    order, ends = _descending(scores)
     fpr = np.append(0, np.cumsum(labels[order] == 0)[ends]) / (labels == 0).sum()
     tpr = np.append(0, np.cumsum(labels[order] == 1)[ends]) / (labels == 1).sum()
     return fpr, tpr
@@ -109,8 +106,7 @@ def weighted_areas(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, 
     """
     if not np.isfinite(scores).all():
         return np.full(len(weights), np.nan)
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    order, ends = _descending(scores)
     rates = []
     for label in (0, 1):
         counts = np.cumsum(weights[:, order] * (labels[order] == label), axis=1)
@@ -126,6 +122,12 @@ def interval(samples: np.ndarray) -> tuple[float, float]:
     """The 95 % percentile interval of `samples`, (samples,)."""
     low, high = np.quantile(samples, [0.025, 0.975])
     return float(low), float(high)
+
+
+def _descending(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The order of clips by their scores, the highest first, and in it the place of the last of each run of equal scores."""
+    order = np.argsort(-scores, kind="stable")
+    return order, np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
 
 
 @lru_cache

@@ -125,14 +125,19 @@ def with_figures(table: pd.DataFrame, official: pd.DataFrame | None) -> pd.DataF
     """A table with a row per trial and machine type, with the columns `FIGURES` after `pauc`; as it is where there are none."""
     if official is None:
         return table
-    epochs = table["epochs"].fillna(0).astype(int) if "epochs" in table else 0
-    keys = table.assign(epochs=epochs)[KEYS]
+    keys = keys_of(table)
     last = official.drop_duplicates(KEYS, keep="last")  # over all sets
     found = keys.merge(last[[*KEYS, *FIGURES]], on=KEYS, how="left")
     place = list(table).index("pauc") + 1
     return pd.concat(
         [table.iloc[:, :place], found[FIGURES].set_axis(table.index), table.iloc[:, place:]], axis="columns"
     )
+
+
+def keys_of(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns `KEYS` of a table with a row per trial and machine type; epochs are 0 for detectors without."""
+    epochs = table["epochs"].fillna(0).astype(int) if "epochs" in table else 0
+    return table.assign(epochs=epochs)[KEYS]
 
 
 def mean(values: np.ndarray, is_harmonic: bool) -> np.ndarray:

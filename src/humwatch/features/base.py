@@ -170,6 +170,13 @@ def schemas() -> dict[str, dict[str, dict[str, Any]]]:
     return {name: schema_of(feature) for name, feature in found}
 
 
+def energies(spectrum: np.ndarray) -> np.ndarray:
+    """|x|**2 of each value, float32 of complex64."""
+    energy = np.square(spectrum.real)
+    energy += np.square(spectrum.imag)
+    return energy
+
+
 def band_problems(fmin: float, fmax: float | None, sample_rate: int | None) -> Iterator[str]:
     """As `BaseFeature.problems`, of the parameters fmin and fmax; fmax None: half the sample rate."""
     half = sample_rate / 2 if sample_rate else math.inf

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from humwatch.features.base import BaseFeature, Scale, band_problems, check_band
+from humwatch.features.base import BaseFeature, Scale, band_problems, check_band, energies
 from humwatch.features.mel import mel_edges, mel_filters
 from humwatch.parameters import parameter
 
@@ -66,20 +66,6 @@ class Feature(BaseFeature):
         return replace(scale, frequencies=cls(**{name: stated[name] for name in names}).frequencies(rate))
 
     def __call__(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Log-mel frames of one clip.
-
-        Parameters
-        ----------
-        samples : (samples,) float32
-            Full scale is 1.
-        sample_rate
-            In Hz.
-
-        Returns
-        -------
-        (1 + samples // hop_length, n_mels) float32
-            In dB.
-        """
         frames = self.windows(samples)
         mel = np.empty((len(frames), self.n_mels), np.float32)
         for first in range(0, len(frames), FRAMES_AT_ONCE):
@@ -146,13 +132,6 @@ class Feature(BaseFeature):
     def frequencies(self, sample_rate: int) -> np.ndarray:
         """Centre frequency of each mel bin in Hz."""
         return mel_edges(sample_rate, self.n_mels, self.fmin, self.fmax)[1:-1]
-
-
-def energies(spectrum: np.ndarray) -> np.ndarray:
-    """|x|**2 of each value, float32 of complex64."""
-    energy = np.square(spectrum.real)
-    energy += np.square(spectrum.imag)
-    return energy
 
 
 @lru_cache

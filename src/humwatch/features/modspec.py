@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from humwatch.errors import InputError
-from humwatch.features.base import BaseFeature, band_problems, check_band
+from humwatch.features.base import BaseFeature, band_problems, check_band, energies
 from humwatch.parameters import parameter
 
 WINDOW_SECONDS = 0.01
@@ -90,13 +90,6 @@ class Feature(BaseFeature):
         band is wider than the frame's own 200 Hz (above 2 kHz) and the modulation slower than the frame (below 20 Hz); at
         150 Hz it is a tenth of that, at 128 Hz of modulation a third.
 
-        Parameters
-        ----------
-        samples : (samples,) float32
-            Full scale is 1.
-        sample_rate
-            In Hz.
-
         Returns
         -------
         (modulation_bands, bands) float32
@@ -120,8 +113,7 @@ class Feature(BaseFeature):
         envelopes -= envelopes.mean(axis=1, keepdims=True)
         length = scipy.fft.next_fast_len(frames, real=True)
         spectrum = scipy.fft.rfft(envelopes, length)  # (bands, length / 2 + 1) complex64
-        power = np.square(spectrum.real)
-        power += np.square(spectrum.imag)
+        power = energies(spectrum)
         gains = _resonators(
             self.modulation_low, self.modulation_high, self.modulation_bands, length, _envelope_rate(sample_rate)
         )
@@ -146,8 +138,7 @@ class Feature(BaseFeature):
         envelopes = np.empty((self.bands, len(frames)), np.float32)
         for first in range(0, len(frames), BLOCK):
             spectrum = scipy.fft.rfft(frames[first : first + BLOCK] * window, n_fft)  # (frames, bins) complex64
-            magnitude = np.square(spectrum.real)
-            magnitude += np.square(spectrum.imag)
+            magnitude = energies(spectrum)
             np.sqrt(magnitude, out=magnitude)  # three times faster than np.abs
             envelopes[:, first : first + BLOCK] = weights @ magnitude.T
         return envelopes

@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from humwatch.features import logmel
+from humwatch.features.base import energies
 from humwatch.parameters import parameter
 
 FLOOR = 0.01  # of the near channel's energy, that subtraction leaves
@@ -61,11 +62,11 @@ class Feature(logmel.Feature):
         near, *others = (self.spectrum(self.windows(channel)) for channel in samples.T)
         far = np.stack(others)  # (channels, frames, n_fft / 2 + 1)
         if self.far == "subtract":
-            return self._log_mel(logmel.energies(residual(near, far)), sample_rate)
-        noise = logmel.energies(far).mean(axis=0)
+            return self._log_mel(energies(residual(near, far)), sample_rate)
+        noise = energies(far).mean(axis=0)
         if self.far == "spectral":
-            return self._log_mel(subtracted(logmel.energies(near), noise), sample_rate)
-        return np.hstack([self._log_mel(energy, sample_rate) for energy in (logmel.energies(near), noise)])
+            return self._log_mel(subtracted(energies(near), noise), sample_rate)
+        return np.hstack([self._log_mel(energy, sample_rate) for energy in (energies(near), noise)])
 
     def _log_mel(self, energy: np.ndarray, sample_rate: int) -> np.ndarray:
         return self.decibels(self.filtered(energy, sample_rate))

@@ -72,13 +72,13 @@ class Features:
         return self.values[self.starts[i] : self.starts[i + 1]]
 
     def select(self, keep: np.ndarray) -> "Features":
-        """A copy of the clips where `keep` holds.
+        """A copy of the clips where `keep` holds, or of those of these rows.
 
         Parameters
         ----------
-        keep : (clips,) bool
+        keep : (clips,) bool, or rows, (n,) int
         """
-        rows = np.flatnonzero(keep)
+        rows = np.flatnonzero(keep) if keep.dtype == bool else keep
         counts = np.diff(self.starts)[rows]
         starts = np.concatenate([[0], np.cumsum(counts)])
         values = np.empty((starts[-1], self.values.shape[1]), np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from humwatch.evaluation.official import EVERY_SET, EVERY_TYPE, KEYS, mean
+from humwatch.evaluation.official import EVERY_SET, EVERY_TYPE, KEYS, keys_of, mean
 from humwatch.evaluation.selection import all_trials
 from humwatch.report.content import Report, Study
 from humwatch.report.figures import style
@@ -118,8 +118,7 @@ def _official(report: Report) -> Iterator[tuple[str, str, str]]:
     table = report.tables.get("official", pd.DataFrame())
     if table.empty:
         return
-    epochs = report.chosen["epochs"].fillna(0).astype(int) if "epochs" in report.chosen else 0
-    chosen = report.chosen.assign(epochs=epochs)[KEYS]
+    chosen = keys_of(report.chosen)
     for name, part in table.fillna({"set": ""}).groupby("set", sort=False):
         rows = part.merge(chosen, on=KEYS)
         if name == EVERY_SET or rows.empty:

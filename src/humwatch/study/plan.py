@@ -26,12 +26,8 @@ from humwatch.study.study import Study
 from humwatch.study.trials import Trial
 
 # Measured on one core of an AMD EPYC server with torch 2.13 (docs/cluster.md says how), as CPU time and peak memory.
-STAGE_MB = {
-    "train": 600,
-    "score": 220,
-    "score by torch": 550,
-    "features": 250,
-}  # peak memory of a stage's process; a training's frames apart
+# Peak memory of a stage's process; a training's frames apart.
+STAGE_MB = {"train": 600, "score": 220, "score by torch": 550, "features": 250}
 SNAKEMAKE_MB = 300  # the two Snakemakes, one in the other, that a cluster job runs in
 HELD = (
     1.2  # memory that a training's clips take, over the size of their frames: these, and the numbers of their windows
@@ -187,26 +183,24 @@ class Plan:
         models = {(t.name, t.epochs): t for t in self.trials}.values()
         trained = [training for chain in self.chains for training in chain]
         judged = [training for chain in self.judged for training in chain]
-        gpu, core = (sum(t.seconds(on_gpu) + START_SECONDS for t in trained) / 3600 for on_gpu in (True, False))
-        judged_gpu, judged_core = (
-            sum(t.seconds(on_gpu) + START_SECONDS for t in judged) / 3600 for on_gpu in (True, False)
-        )
         rows = [
             ("clip tables", files, sum(self.study.clips.values()) * CHECK_SECONDS / 3600, 0.0),
             ("features", files * len(features), self._features_seconds() / 3600, 0.0),
-            ("trainings", len(trained), 0.0, gpu),
+            ("trainings", len(trained), 0.0, _seconds(trained, True) / 3600),
             ("scores", sum(len(self._tested(t)) for t in models), self._scores_seconds() / 3600, 0.0),
-            ("trainings, were they on CPU cores", len(trained), core, 0.0),
+            ("trainings, were they on CPU cores", len(trained), _seconds(trained, False) / 3600, 0.0),
         ]
         if judged:
-            rows.insert(3, ("trainings without an id", len(judged), 0.0, judged_gpu))
-            rows.append(("trainings without an id, were they on CPU cores", len(judged), judged_core, 0.0))
+            rows.insert(3, ("trainings without an id", len(judged), 0.0, _seconds(judged, True) / 3600))
+            rows.append(
+                ("trainings without an id, were they on CPU cores", len(judged), _seconds(judged, False) / 3600, 0.0)
+            )
         return pd.DataFrame(rows, columns=["stage", "jobs", "CPU core hours", "GPU hours"]).round(2)
 
     def on(self, gpus: int) -> dict[str, Any]:
         """What the study takes on that many GPUs, each with four CPU cores beside it: one row of a table."""
         chains = [*self.chains, *self.judged]
-        lengths = sorted((sum(t.seconds(True) + START_SECONDS for t in chain) for chain in chains), reverse=True)
+        lengths = sorted((_seconds(chain, True) for chain in chains), reverse=True)
         # Milestones of one model follow each other; the longest first, each to the GPU that is free first.
         short = [length for length in lengths if length < SHORT_SECONDS]
         whole = [length for length in lengths if length >= SHORT_SECONDS]
@@ -264,3 +258,8 @@ class Plan:
                 seconds += START_SECONDS if by_torch else LIGHT_START_SECONDS
                 seconds += scoring_seconds(trial.parameters, clips * frames, bins)
         return seconds
+
+
+def _seconds(trainings: Iterable[Training], gpu: bool) -> float:
+    """Of trainings one after the other, each in a process of its own."""
+    return sum(training.seconds(gpu) + START_SECONDS for training in trainings)

@@ -57,8 +57,9 @@ class Trial:
 
     @property
     def detectors(self) -> list[str]:
-        """Its detector, and those that this one is made of: whose code a training depends on."""
-        return [self.parameters["detector"], *self.parameters.get("candidates", ())]
+        """Its detector, and those that this one fits: whose program code a training depends on."""
+        name = self.parameters["detector"]
+        return [name, *detector_class(name).made_of(self.parameters)]
 
     @property
     def key(self) -> tuple[str, int, str]:

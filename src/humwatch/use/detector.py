@@ -12,6 +12,7 @@ import pandas as pd
 
 from humwatch.datasets.clips import near, read_samples
 from humwatch.detectors import base as detectors
+from humwatch.detectors import models
 from humwatch.errors import InputError
 from humwatch.evaluation.thresholds import Calibration, calibration_for
 from humwatch.features import base as features
@@ -90,7 +91,7 @@ class Detector:
         self.seconds = self.samples / self.sample_rate
         self.false_alarm_rate: float = description["false_alarm_rate"] if rate is None else rate
         self._members = [
-            _Member(member, _under(f"members.{i}.", arrays)) for i, member in enumerate(description["members"])
+            _Member(member, models.under(f"members.{i}.", arrays)) for i, member in enumerate(description["members"])
         ]
 
     def score(
@@ -351,7 +352,7 @@ class _Member:
         for i, made in enumerate(description["models"]):
             model = detectors.make(description["detector"], description["hyperparameters"])
             model.feature, model.epoch = made["feature"], made["epoch"]
-            model.set_state(_under(f"models.{i}.", arrays))
+            model.set_state(models.under(f"models.{i}.", arrays))
             self.models |= {(t, m): model for t, m in made["machines"]}
         self.scales = {(t, m): (mean, deviation) for t, m, mean, deviation in description.get("scales", [])}
 
@@ -381,10 +382,6 @@ class _Member:
     def _clip(self, frames: np.ndarray, machine: Machine, file: str) -> Features:
         row = {"clip": file, "machine_type": machine[0], "machine_id": machine[1], "split": "test", "label": None}
         return Features.of([frames], pd.DataFrame([row], dtype=object), self.parameters)
-
-
-def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def one_channel(name: str, samples: np.ndarray, channel: int | str | list[int]) -> np.ndarray:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from humwatch.detectors.gradient_descent import Optimizer, generator_for, initialisation, tensors
+from humwatch.detectors.models import under
 from humwatch.detectors.networks.dual_branch import DualBranch
 from humwatch.detectors.networks.heads import (
     ArcFace,
@@ -182,7 +183,7 @@ class Members:
 
     def set_training_state(self, state: dict[str, np.ndarray]) -> None:
         self.trained.load_state_dict(tensors(state, "members."))
-        self.saved = {key.removeprefix("optimizer."): a for key, a in state.items() if key.startswith("optimizer.")}
+        self.saved = under("optimizer.", state)
 
     @property
     def _device(self) -> torch.device:

@@ -243,9 +243,9 @@ class ReconstructionDetector(BaseDetector):
     ) -> tuple[np.ndarray, np.ndarray]:
         """`errors` or `latent` of a window every `hop` frames, (windows of all clips, ...); and the windows per clip."""
         weights = self.state()
-        _, per_clip = first_frames(features, self.hyperparameters.window, hop)
-        batches = (function(weights, windows) for windows in scaled(features, self.hyperparameters, weights, hop))
-        return np.concatenate([*batches]), per_clip
+        first, per_clip = first_frames(features, self.hyperparameters.window, hop)
+        batches = scaled(features, first, per_clip, self.hyperparameters, weights)
+        return np.concatenate([function(weights, windows) for windows in batches]), per_clip
 
     def _network(self, seed: int) -> "WindowNetwork":
         """As it was saved, or, if it was not, with weights that follow from the seed."""

@@ -49,24 +49,31 @@ def first_frames(features: Features, window: int, hop: int) -> tuple[np.ndarray,
     return first, per_clip
 
 
-def scaled(features: Features, hyperparameters: Any, weights: Weights, hop: int) -> Iterator[np.ndarray]:
-    """Windows, `hop` frames apart, in [0, 1] as `scaling` does it for training, a batch at a time.
+def scaled(
+    features: Features, first: np.ndarray, per_clip: np.ndarray, hyperparameters: Any, weights: Weights
+) -> Iterator[np.ndarray]:
+    """Windows in [0, 1] as `scaling` does it for training, a batch at a time.
 
     Frames are scaled before windows are made of them, since each frame is in several.
+
+    Parameters
+    ----------
+    first, per_clip
+        As from `first_frames`.
 
     Yields
     ------
     (batch, window * bins) float32
     """
     p, bins = hyperparameters, features.values.shape[1]
-    first, per_clip = first_frames(features, p.window, hop)
-    for clips in np.split(np.arange(len(per_clip)), np.flatnonzero(np.diff(np.cumsum(per_clip) // BATCH)) + 1):
+    ends = np.cumsum(per_clip)
+    for clips in np.split(np.arange(len(per_clip)), np.flatnonzero(np.diff(ends // BATCH)) + 1):
         begin, end = features.starts[clips[0]], features.starts[clips[-1] + 1]
         frames = np.ascontiguousarray(_scaled_frames(features.values[begin:end], p, weights))
         view = np.lib.stride_tricks.as_strided(
             frames, (len(frames) - p.window + 1, p.window * bins), (frames.strides[0], frames.itemsize), writeable=False
         )
-        rows = first[(first >= begin) & (first < end)] - begin
+        rows = first[ends[clips[0]] - per_clip[clips[0]] : ends[clips[-1]]] - begin
         for batch in np.split(rows, range(BATCH, len(rows), BATCH)):
             yield _scaled_windows(view[batch], p, weights)
 
