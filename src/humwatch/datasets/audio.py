@@ -70,7 +70,15 @@ OTHER_FILES = {
 
 
 class Remark(NamedTuple):
-    """Something to know of a recording: in short, and as the end of a sentence that begins with its path."""
+    """Something to know of a recording.
+
+    Attributes
+    ----------
+    word
+        In short.
+    sentence
+        The end of a sentence that begins with the recording's path.
+    """
 
     word: str
     sentence: str
@@ -151,7 +159,13 @@ def decode(path: Path, data: bytes) -> Recording:
 
 
 def sample_rate_of(path: Path) -> int | None:
-    """Sample rate of a file in Hz from its header, None where none can be read (its own check says why)."""
+    """Sample rate of a file in Hz, from its header.
+
+    Returns
+    -------
+    sample_rate
+        None where none can be read: the file's own check says why.
+    """
     try:
         rate = soundfile.info(os.fsencode(path)).samplerate
     except (soundfile.LibsndfileError, OSError):
@@ -162,14 +176,23 @@ def sample_rate_of(path: Path) -> int | None:
 def common_sample_rate(paths: Sequence[Path]) -> int | None:
     """The sample rate in Hz that most of the files have, by the headers of up to 25 of them, evenly spaced.
 
-    None where none can be read.
+    Returns
+    -------
+    sample_rate
+        None where none can be read.
     """
     places = np.linspace(0, len(paths) - 1, min(len(paths), RATES_READ)).round().astype(int)
     return most_common(rate for i in places if (rate := sample_rate_of(paths[i])))
 
 
 def most_common(rates: Iterable[int]) -> int | None:
-    """The first of those that occur most often."""
+    """The sample rate that occurs most often, of several the first.
+
+    Returns
+    -------
+    sample_rate
+        In Hz; None where there is none.
+    """
     counted = Counter(rates).most_common(1)
     return counted[0][0] if counted else None
 

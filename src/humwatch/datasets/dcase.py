@@ -84,7 +84,13 @@ class Source(MadeSource):
 
     @property
     def labels(self) -> Labels | None:
-        """The list of labels to fetch; None where none is wanted, none is known, or it is a file that is there."""
+        """The list of labels to fetch.
+
+        Returns
+        -------
+        labels
+            None where none is wanted, none is known, or it is a file that is there.
+        """
         if self.ground_truth is True:
             return self.challenge.labels
         if self.ground_truth and re.match("https?://", str(self.ground_truth)):
@@ -93,7 +99,13 @@ class Source(MadeSource):
         return None
 
     def labels_path(self, folder: Path) -> Path | None:
-        """The list of labels; None where none is wanted, or known."""
+        """Where the list of labels is.
+
+        Returns
+        -------
+        path
+            None where none is wanted, or known.
+        """
         if self.labels:
             return folder / self.challenge.name / self.labels.name
         return Path(self.ground_truth) if isinstance(self.ground_truth, str) else None
@@ -104,7 +116,13 @@ class Source(MadeSource):
         return self.data_folder
 
     def find(self, folder: Path) -> list[ClipName]:
-        """The unpacked clips; evaluation clips get their label from the ground truth, where it is there, by name."""
+        """The unpacked clips; evaluation clips get their label from the ground truth, where it is there, by name.
+
+        Raises
+        ------
+        InputError
+            A manifest or the ground truth cannot be used, or lacks a clip.
+        """
         path, said = self.labels_path(folder), {}
         if path and path.exists() and "eval" in self.parts:
             said = evaluation_labels(path, self.challenge)
@@ -214,7 +232,18 @@ def _seen_first(checksums: Path) -> dict:
 
 
 def read_manifest(manifest: Path) -> dict[str, str]:
-    """The clips of a manifest, as paths under the data folder, and their CRC-32; none where there is no manifest."""
+    """The clips of a manifest.
+
+    Returns
+    -------
+    clips
+        From path under the data folder to CRC-32; empty where there is no manifest.
+
+    Raises
+    ------
+    InputError
+        It is not a whole manifest.
+    """
     if not manifest.exists():
         return {}
     try:
@@ -232,8 +261,13 @@ def evaluation_labels(path: Path, challenge: Challenge) -> dict[tuple[str, str],
 
     Returns
     -------
-    dict
+    labels
         From machine type and file name to label, domain and attributes.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is not that year's list, or has a clip twice.
     """
     said: dict[tuple[str, str], Said] = {}
     machine_type, machine_types = None, challenge.types_of(["eval"])

@@ -48,7 +48,19 @@ class Part(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """The list of an evaluation set's labels: of a Zenodo record, with its MD5 and bytes, or at an address, with its SHA-256."""
+    """The list of an evaluation set's labels, in a Zenodo record or at an address.
+
+    Attributes
+    ----------
+    record
+        Of Zenodo; empty where the list is at an address.
+    md5, size
+        Of the record's file, in bytes.
+    url
+        The address; empty where the list is in a record.
+    sha256
+        Of the file at the address.
+    """
 
     name: str
     record: str = ""
@@ -144,6 +156,11 @@ class Challenge:
         pinned
             Expect the published MD5 sums and clip counts. Without, a server's own MD5 sums are believed: for tests with
             small archives.
+
+        Raises
+        ------
+        InputError
+            The challenge has no such machine type in these parts, or no such part.
         """
         parts, machine_types = [*dict.fromkeys(parts)], [*dict.fromkeys(machine_types)]
         known = self.types_of(parts)
@@ -176,7 +193,13 @@ class Challenge:
         return list(self._part(part).clips.get(machine_type, ()))
 
     def expected_clips(self, machine_type: str, part: str) -> dict[str, int | None]:
-        """Number of clips by the start of their names, {"train/normal_id_00": 968}; None where it is not known."""
+        """Number of clips of a machine type in a part.
+
+        Returns
+        -------
+        clips
+            By the start of their names, {"train/normal_id_00": 968}; None where the number is not known.
+        """
         return {
             group + machine_id: count
             for machine_id in self.expected_ids(machine_type, part)

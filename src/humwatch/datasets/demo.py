@@ -94,6 +94,11 @@ def counts(size: str | dict) -> dict[tuple[str, str, str], int]:
     size
         "default" (40 train, 20 normal and 20 anomalous test clips per id), "small" (6, 3, 3), "full" (as many as the
         recordings of DCASE 2020: 2370 train, 1101 test), or {"train": n, "test_normal": n, "test_anomaly": n} for every id.
+
+    Raises
+    ------
+    InputError
+        The size is none of these.
     """
     keys = ("train", "test_normal", "test_anomaly")
     if isinstance(size, dict):
@@ -112,7 +117,23 @@ def counts(size: str | dict) -> dict[tuple[str, str, str], int]:
 
 
 def clips(size: str | dict, split: str, machine_ids: Sequence[str] = MACHINE_IDS) -> list[tuple[str, str, str, int]]:
-    """(name, machine id, label, index) of each of a split's clips, by name, as "slider/train/normal_id_00_00000000.wav"."""
+    """The clips of a split.
+
+    Parameters
+    ----------
+    size
+        As in `counts`.
+
+    Returns
+    -------
+    clips
+        (name, machine id, label, index) of each, by name, as "slider/train/normal_id_00_00000000.wav".
+
+    Raises
+    ------
+    InputError
+        The size is not one of `counts`, or there is no such split or machine id.
+    """
     if split not in SPLITS or not set(machine_ids) <= set(MACHINE_IDS):
         raise InputError(
             f"the demo has the splits {', '.join(SPLITS)} and the machine ids {', '.join(MACHINE_IDS)}; "

@@ -27,7 +27,13 @@ def find(folder: Path, machine_types: Sequence[str] = ()) -> list[ClipName]:
 
 
 def parse(clip: str) -> ClipName:
-    """Read a clip's path relative to the data folder; LayoutError where it fits no layout."""
+    """Read a clip's path relative to the data folder.
+
+    Raises
+    ------
+    LayoutError
+        It fits no layout.
+    """
     parts = clip.split("/")
     match = NAME.fullmatch(stem(clip))
     if len(parts) != 3 or parts[1] not in SPLITS or not match:

@@ -127,7 +127,13 @@ class Source(RecordingsSource):
         return str(Path(self.csv).parent) if self.csv and self.path is None else super().folder()
 
     def find(self, folder: Path) -> list[ClipName]:
-        """The clips of the CSV file, if there is one, else of the folder."""
+        """The clips of the CSV file, if there is one, else of the folder.
+
+        Raises
+        ------
+        InputError
+            The CSV file or a clip's name or folder cannot be used: a sentence for each kind of fault.
+        """
         if self.csv:
             return _read_csv(Path(self.csv), folder, self.machine_types)
         files = audio_files(folder, self.machine_types)

@@ -9,12 +9,17 @@ from humwatch.datasets.source import source_class, source_names
 
 
 def advice(source: str, folder: Path, files: Sequence[str], total: int) -> str | None:
-    """One sentence with the source, or the path, that reads nearly all of these files; None where there is none.
+    """Which source, or which path, reads nearly all of these files.
 
     Parameters
     ----------
     files
         Those of `total` under `folder` that do not fit the layout of `source`.
+
+    Returns
+    -------
+    sentence
+        What to set; None where no source and no path fits nearly all of them.
     """
     tops = {file.split("/")[0] for file in files}
     above = folder.parent if folder.name else folder / ".."

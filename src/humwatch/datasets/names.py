@@ -59,7 +59,13 @@ def listing(names: Iterable[str]) -> str:
 
 
 def refuse(errors: Iterable[ClipError]) -> None:
-    """Raise one InputError with a sentence for each kind of error, if there are any."""
+    """Report errors together, if there are any.
+
+    Raises
+    ------
+    InputError
+        There are errors: a sentence for each kind of them.
+    """
     kinds = defaultdict(list)
     for error in errors:
         kinds[error.kind].append(error)
@@ -81,6 +87,11 @@ def check(clips: Sequence[ClipName], from_table: bool) -> None:
     ----------
     from_table
         Whether the names stand in a CSV or Parquet file, where more can be written than in a folder's name.
+
+    Raises
+    ------
+    InputError
+        Clips have such names: a sentence for each kind of fault.
     """
     problems = []
     for clip in clips:
@@ -103,21 +114,39 @@ def check(clips: Sequence[ClipName], from_table: bool) -> None:
 
 
 def type_problem(name: str) -> str | None:
-    """Why a machine type may not have this name."""
+    """Why a machine type may not have this name.
+
+    Returns
+    -------
+    problem
+        None where it may.
+    """
     if name == RESERVED_TYPE or TYPE_FROM_ID in name:
         return "would name a model of another scope"
     return _text_problem(name)
 
 
 def id_problem(name: str) -> str | None:
-    """Why a machine id may not have this name."""
+    """Why a machine id may not have this name.
+
+    Returns
+    -------
+    problem
+        None where it may.
+    """
     if name in RESERVED_IDS:
         return "is the name of a row that the tables add"
     return _text_problem(name)
 
 
 def check_files(folder: Path, clips: Sequence[ClipName]) -> None:
-    """Refuse a recording that is there twice: one file by two names, or `a.wav` beside `a.flac`."""
+    """Refuse a recording that is there twice: one file by two names, or `a.wav` beside `a.flac`.
+
+    Raises
+    ------
+    InputError
+        A sentence for each kind of fault.
+    """
     real_folders: dict[str, str] = {}
     seen: dict[str, tuple[str, str]] = {}  # path without suffix -> clip, path
     problems = []

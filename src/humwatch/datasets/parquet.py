@@ -29,7 +29,13 @@ class Source(FolderSource):
         return True
 
     def find(self, folder: Path) -> list[ClipName]:
-        """The clips of every file, in the file's order; only the columns that describe clips are read."""
+        """The clips of every file, in the file's order; only the columns that describe clips are read.
+
+        Raises
+        ------
+        InputError
+            The folder is missing, or a file cannot be used.
+        """
         if not os.path.isdir(folder):
             raise InputError(f"dataset.path: {shown(folder)} is no folder: create it or correct the path")
         return [
@@ -41,7 +47,13 @@ class Source(FolderSource):
 
 
 def read_clips(path: Path) -> list[ClipName]:
-    """The clips of one file; InputError, with the first bad row, where they cannot be used."""
+    """The clips of one file.
+
+    Raises
+    ------
+    InputError
+        They cannot be used; the sentence names the first bad row.
+    """
     try:
         file = pq.ParquetFile(path)
         names = file.schema_arrow.names

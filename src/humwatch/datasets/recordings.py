@@ -115,7 +115,13 @@ def read_names(rows: Iterable[Named], parse: Callable[[Named], ClipName]) -> lis
 
 
 def checked(clip: ClipName, where: str = "") -> ClipName:
-    """The clip, unless it would teach a detector that an anomaly is normal."""
+    """The clip, unless it would teach a detector that an anomaly is normal.
+
+    Raises
+    ------
+    ClipError
+        It would.
+    """
     if clip.split == "train" and clip.label == 1:
         raise ClipError(
             clip.clip, "is in train but labelled anomaly: training uses normal clips only, move it to test", where
@@ -124,7 +130,13 @@ def checked(clip: ClipName, where: str = "") -> ClipName:
 
 
 def label_word(name: str) -> str | None:
-    """The label that a file's name speaks of (normal, anomaly), anomaly where it speaks of both; None where of none."""
+    """The label that a file's name speaks of, normal or anomaly.
+
+    Returns
+    -------
+    label
+        "anomaly" where it speaks of both; None where it speaks of none.
+    """
     words = {match.lastgroup for match in LABEL_WORD.finditer(name)}
     return "anomaly" if "anomaly" in words else "normal" if words else None
 

@@ -8,7 +8,13 @@ FEW = 3  # pairs of equal clips that are named
 
 
 def check_sample_rates(table: pd.DataFrame) -> None:
-    """Raise InputError where machine types or splits have different sample rates, each by itself the same in all clips."""
+    """Check that all machine types and splits have one sample rate.
+
+    Raises
+    ------
+    InputError
+        They differ, though each machine type and split has one sample rate by itself.
+    """
     counts = table["sample_rate"].value_counts()  # features that were computed elsewhere have none
     if len(counts) < 2:
         return

@@ -225,6 +225,11 @@ def generate_parts(
         The sounds "machine", "fault" and "factory", (samples,) float64 each. Of the carriage "distance" travelled in m, "speed"
         in m/s, and "position" in m from one end, (samples,) each. Of the fault "kind", one of FAULTS or None, and "severity",
         0 for a normal clip.
+
+    Raises
+    ------
+    InputError
+        There is no such machine id, split or label.
     """
     if machine_id not in RAILS or split not in SPLITS or label not in LABELS:
         raise InputError(

@@ -193,7 +193,13 @@ class BaseSource(ABC):
         return {key: {clip.machine_id for clip in clips} for key, clips in found.items()}
 
     def clip_counts(self, found: Recordings, machines: Machines) -> Counter[tuple[str, str, str]]:
-        """(machine type, split, machine id) -> number of clips, an estimate where it is not published."""
+        """How many clips there are.
+
+        Returns
+        -------
+        counts
+            From (machine type, split, machine id) to a number; an estimate where it is not published.
+        """
         counts = self.known_counts(found).items()
         return Counter({(t, s, i): n for (t, s, i), n in counts if i in machines.get((t, s), [])})
 
@@ -202,7 +208,13 @@ class BaseSource(ABC):
         return Counter((clip.machine_type, clip.split, clip.machine_id) for clip in clips)
 
     def known_clips(self) -> tuple[int | None, float | None]:
-        """Sample rate in Hz and seconds of every clip, None where nobody says."""
+        """Sample rate and length of every clip.
+
+        Returns
+        -------
+        sample_rate, seconds
+            In Hz and in s; None where nobody says.
+        """
         return None, None
 
     def inputs(self, machine_type: str, split: str) -> list[str]:
@@ -210,7 +222,13 @@ class BaseSource(ABC):
         return []
 
     def needed(self, split: str) -> dict[str, Any]:
-        """What another process finds the clips of a split by: keys from which `of` makes a source, and `path`, the folder."""
+        """What another process finds the clips of a split by.
+
+        Returns
+        -------
+        keys
+            Those from which `of` makes a source, and `path`, the folder.
+        """
         keys = {key: value for key, value in vars(self).items() if key not in self.not_needed and value is not None}
         return keys | {"path": self.folder()}
 
@@ -219,15 +237,38 @@ class BaseSource(ABC):
         return []
 
     def published_clips(self, machine_type: str, machine_id: str, split: str, label: int | None) -> int | None:
-        """Number of clips of a kind, None where it is not published."""
+        """Number of clips of a kind, as published.
+
+        Parameters
+        ----------
+        label
+            0 normal, 1 anomaly, None unknown.
+
+        Returns
+        -------
+        clips
+            None where it is not published.
+        """
         return None
 
     def published_checksums(self) -> dict[str, str]:
-        """CRC-32 of the clips that are there, as they were published."""
+        """Checksums of the clips that are there, as they were published.
+
+        Returns
+        -------
+        checksums
+            CRC-32 by the clip's path under the data folder.
+        """
         return {}
 
     def challenge_sets(self) -> tuple[int, dict[str, list[tuple[str, str]]]] | None:
-        """Of a challenge's data: its year, and the machines (type, id) of each set that it measures by itself; else None."""
+        """A challenge's year, and the machines (type, id) of each set that it measures by itself.
+
+        Returns
+        -------
+        year, sets
+            None where the data are of no challenge.
+        """
         return None
 
     def _wants(self, machine_type: str, machine_id: str) -> bool:
@@ -355,7 +396,13 @@ def of(dataset: Mapping[str, Any]) -> BaseSource:
 
 @lru_cache
 def source_class(name: str) -> type[BaseSource]:
-    """The class of the source that configurations call `name`."""
+    """The class of the source that configurations call `name`.
+
+    Raises
+    ------
+    InputError
+        There is no such source, or its file cannot be imported.
+    """
     module = re.sub(r"\d{4}$", "", name)
     found = importlib.util.find_spec(f"humwatch.datasets.{module}")
     if not found:
@@ -375,7 +422,13 @@ def source_names() -> list[str]:
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """JSON Schema of each key of the section `dataset`, `sources` added where it is of some sources only."""
+    """JSON Schema of each key of the section `dataset`, `sources` added where it is of some sources only.
+
+    Raises
+    ------
+    InputError
+        Two sources describe a key differently.
+    """
     classes = {name: source_class(name) for name in source_names()}
     found: dict[str, dict[str, Any]] = {}
     users: dict[str, list[str]] = {}

@@ -137,7 +137,18 @@ def fetch_list(
 
 
 def first_md5(record: str, name: str, pattern: str | None, checksums: Path) -> str | None:
-    """The MD5 of a record's file when it was seen first; None where it was not."""
+    """The MD5 of a record's file when it was seen first.
+
+    Parameters
+    ----------
+    pattern
+        As in `fetch`.
+
+    Returns
+    -------
+    md5
+        None where the file was not seen.
+    """
     files = _read_checksums(checksums).get(record, {})
     found = _named(files, name, pattern)
     return files[found]["md5"] if found else None

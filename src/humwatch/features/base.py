@@ -76,7 +76,17 @@ class BaseFeature(ABC):
 
     @abstractmethod
     def shape(self, sample_rate: int, seconds: float) -> tuple[int, int]:
-        """Number of frames of a clip of so many seconds, and of bins."""
+        """Number of frames of a clip, and of values in each.
+
+        Parameters
+        ----------
+        sample_rate, seconds
+            Of the clip, in Hz and in s.
+
+        Returns
+        -------
+        frames, bins
+        """
 
     @abstractmethod
     def __call__(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -125,23 +135,56 @@ class BaseFeature(ABC):
         yield from ()
 
     def has_known_frames(self, sample_rate: int | None, seconds: float | None) -> bool:
-        """Whether the number of a clip's frames follows from what is known of the clips."""
+        """Whether the number of a clip's frames follows from what is known of the clips.
+
+        Parameters
+        ----------
+        sample_rate, seconds
+            As in `problems`.
+        """
         return bool(sample_rate and seconds)
 
     def memory(self, clips: int, sample_rate: int, seconds: float) -> float:
-        """Bytes that computing it takes, where so many clips are held until they are written."""
+        """Memory that computing it takes.
+
+        Parameters
+        ----------
+        clips
+            How many are held until they are written.
+        sample_rate, seconds
+            Of each clip, in Hz and in s.
+
+        Returns
+        -------
+        memory
+            In bytes.
+        """
         frames, bins = self.shape(sample_rate, seconds)
         return 12 * clips * frames * bins
 
     @classmethod
     def scale(cls, stated: Mapping[str, Any], bins: int) -> Scale:
-        """The axes of the frames in a file, as far as its stated parameters tell."""
+        """The axes of the frames in a file, as far as its stated parameters tell.
+
+        Parameters
+        ----------
+        stated
+            The file's parameters, as from `parameters`.
+        bins
+            Values per frame.
+        """
         hop, rate = stated.get("hop_length"), stated.get("sample_rate")
         return Scale(hop / rate if hop and rate else None)
 
 
 def feature_class(name: str) -> type[BaseFeature]:
-    """The class in features/<name>.py."""
+    """The class in features/<name>.py.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it cannot be imported.
+    """
     found = importlib.util.find_spec(f"humwatch.features.{name}")
     if not found:
         raise InputError(f"a feature has the source {name!r}: there is no src/humwatch/features/{name}.py")
@@ -152,7 +195,18 @@ def feature_class(name: str) -> type[BaseFeature]:
 
 
 def make(stated: Mapping[str, Any]) -> BaseFeature:
-    """The feature that is stated as in a configuration: its `source`, and parameters unless they have their defaults."""
+    """The feature that is stated as in a configuration.
+
+    Parameters
+    ----------
+    stated
+        Its `source`, and parameters unless they have their defaults.
+
+    Raises
+    ------
+    InputError
+        There is no such feature, or it has no such parameter.
+    """
     name = stated["source"]
     made = feature_class(name)
     optional = {field.name: None for field in fields(made) if field.default is MISSING}
@@ -178,7 +232,20 @@ def energies(spectrum: np.ndarray) -> np.ndarray:
 
 
 def band_problems(fmin: float, fmax: float | None, sample_rate: int | None) -> Iterator[str]:
-    """As `BaseFeature.problems`, of the parameters fmin and fmax; fmax None: half the sample rate."""
+    """What is wrong with a band of frequencies.
+
+    Parameters
+    ----------
+    fmin, fmax
+        In Hz; fmax None: half the sample rate.
+    sample_rate
+        In Hz; None where it is not known.
+
+    Yields
+    ------
+    sentence
+        As in `BaseFeature.problems`.
+    """
     half = sample_rate / 2 if sample_rate else math.inf
     if fmax is not None and fmax > half:
         yield f"fmax is {fmax:g} Hz, above half the sample rate, {half:g} Hz: lower it"
@@ -188,7 +255,20 @@ def band_problems(fmin: float, fmax: float | None, sample_rate: int | None) -> I
 
 
 def check_band(name: str, fmin: float, fmax: float | None, sample_rate: int) -> None:
-    """Raise InputError where the band of the feature `name` is none."""
+    """Check that a feature's band of frequencies can be computed.
+
+    Parameters
+    ----------
+    name
+        Of the feature, for the sentence.
+    fmin, fmax, sample_rate
+        As in `band_problems`.
+
+    Raises
+    ------
+    InputError
+        It is empty, or ends above half the sample rate.
+    """
     fmax = fmax or sample_rate / 2
     if not fmin < fmax <= sample_rate / 2:
         raise InputError(

@@ -11,6 +11,11 @@ def split_validation(clips: pd.DataFrame, fraction: float, seed: int) -> np.ndar
 
     A clip's place in the draw is a hash of its name, so that new clips move few of the old ones.
 
+    Parameters
+    ----------
+    clips
+        With the columns clip, machine_type and machine_id.
+
     Returns
     -------
     (clips,) bool
@@ -25,6 +30,11 @@ def split_validation(clips: pd.DataFrame, fraction: float, seed: int) -> np.ndar
 
 def every_other(clips: pd.DataFrame, seed: int) -> np.ndarray:
     """Half of each machine id's clips, rounded down, drawn by their names as `split_validation` does.
+
+    Parameters
+    ----------
+    clips
+        As in `split_validation`.
 
     Returns
     -------

@@ -123,14 +123,31 @@ class Feature(BaseFeature):
         return mel
 
     def decibels(self, mel: np.ndarray) -> np.ndarray:
-        """Mel bins in dB, in place."""
+        """Mel bins in dB.
+
+        Parameters
+        ----------
+        mel : (frames, n_mels) float32
+            Overwritten.
+
+        Returns
+        -------
+        (frames, n_mels) float32
+            In dB.
+        """
         mel += np.finfo(np.float64).eps
         np.log(mel, out=mel)  # the natural logarithm is three times faster than log10
         mel *= 20 / self.power / np.log(10)
         return mel
 
     def frequencies(self, sample_rate: int) -> np.ndarray:
-        """Centre frequency of each mel bin in Hz."""
+        """Centre frequency of each mel bin.
+
+        Returns
+        -------
+        (n_mels,)
+            In Hz.
+        """
         return mel_edges(sample_rate, self.n_mels, self.fmin, self.fmax)[1:-1]
 
 

@@ -10,6 +10,11 @@ LINEAR_HZ, MEL_HZ, MEL_STEP = 1000.0, 200.0 / 3, np.log(6.4) / 27.0  # see mel_e
 def mel_filters(sample_rate: int, n_fft: int, n_mels: int, fmin: float = 0.0, fmax: float | None = None) -> np.ndarray:
     """Slaney's mel filters, triangles of equal area: the same bytes as `librosa.filters.mel`.
 
+    Parameters
+    ----------
+    sample_rate, fmin, fmax
+        In Hz; fmax None: half the sample rate.
+
     Returns
     -------
     (n_mels, n_fft / 2 + 1) float32
@@ -28,6 +33,11 @@ def mel_edges(sample_rate: int, n_mels: int, fmin: float, fmax: float | None) ->
     """Where the filters begin, have their centres and end, evenly spaced on Slaney's mel scale.
 
     The scale is linear up to 1 kHz, 15 mel, and logarithmic above, 27 mel for a factor of 6.4.
+
+    Parameters
+    ----------
+    sample_rate, fmin, fmax
+        As in `mel_filters`.
 
     Returns
     -------

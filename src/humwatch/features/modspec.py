@@ -120,11 +120,23 @@ class Feature(BaseFeature):
         return gains @ power.T * np.float32(2 / (length * frames))
 
     def frequencies(self, sample_rate: int) -> np.ndarray:
-        """Centre of each acoustic band in Hz."""
+        """Centre of each acoustic band.
+
+        Returns
+        -------
+        (bands,)
+            In Hz.
+        """
         return _centres(self.fmin, self.fmax or sample_rate / 2, self.bands)
 
     def modulation_frequencies(self) -> np.ndarray:
-        """Centre of each modulation band in Hz."""
+        """Centre of each modulation band.
+
+        Returns
+        -------
+        (modulation_bands,)
+            In Hz.
+        """
         return np.geomspace(self.modulation_low, self.modulation_high, self.modulation_bands)
 
     def _envelopes(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:

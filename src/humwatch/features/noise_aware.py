@@ -82,7 +82,7 @@ def residual(near: np.ndarray, far: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (frames, bins)
+    (frames, bins) complex64
     """
     far = far.astype(np.complex128)  # sums of products in single precision lose what weak bins need
     gram = np.einsum("jtf,ktf->fjk", far.conj(), far)
@@ -97,12 +97,12 @@ def subtracted(near: np.ndarray, far: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    near, far : (frames, bins)
+    near, far : (frames, bins) float32
         Energies.
 
     Returns
     -------
-    (frames, bins)
+    (frames, bins) float32
     """
     gain = (near * far).sum(axis=0) / np.maximum(np.square(far).sum(axis=0), np.finfo(np.float32).tiny)
     return np.maximum(near - gain * far, FLOOR * near)

@@ -68,7 +68,12 @@ class Features:
         return len(self.clips)
 
     def clip(self, i: int) -> np.ndarray:
-        """Frames of clip i: (frames, bins)."""
+        """Frames of clip i.
+
+        Returns
+        -------
+        (frames, bins) float32
+        """
         return self.values[self.starts[i] : self.starts[i + 1]]
 
     def select(self, keep: np.ndarray) -> "Features":
@@ -100,7 +105,11 @@ def write(
 
     Parameters
     ----------
-    frames : (frames, bins) float32 per clip
+    frames : one of (frames, bins) float32 per clip
+    bins
+        Values per frame.
+    parameters
+        What the features were made with.
     sources
         One checksum over all recordings; each clip's own checksum is the column sha256.
     code
@@ -144,6 +153,11 @@ def read(paths: Iterable[Path], machine_id: str | None = None, foreign: bool = F
         Of the only machine whose clips are kept; None: all.
     foreign
         Whether the files were written elsewhere, and have no checksum of ours.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, is damaged or not in the store's schema, or the files have different numbers of bins.
     """
     opened = [_open(Path(path), foreign) for path in paths]
     return _read(opened, machine_id, lambda clips: np.zeros(len(clips), int), 1)[0]
@@ -152,12 +166,24 @@ def read(paths: Iterable[Path], machine_id: str | None = None, foreign: bool = F
 def read_split(
     paths: Iterable[Path], second: Callable[[pd.DataFrame], np.ndarray], machine_id: str | None = None
 ) -> tuple[Features, Features]:
-    """As `read`, but in two parts.
+    """Read whole files as `read` does, but into two parts.
 
     Parameters
     ----------
     second
-        Says of a clip table which clips belong to the second part, (clips,) bool.
+        Makes of a clip table an array (clips,) bool: which clips belong to the second part.
+    machine_id
+        As in `read`.
+
+    Returns
+    -------
+    first, second
+        In the order of the files.
+
+    Raises
+    ------
+    InputError
+        As in `read`.
     """
     opened = [_open(Path(path)) for path in paths]
     first, other = _read(opened, machine_id, lambda clips: second(clips).astype(int), 2)
@@ -238,7 +264,23 @@ class _Collected:
 
 
 def groups(path: Path, machine_id: str | None = None) -> Iterator[Features]:
-    """The file's row groups in turn: some 64 clips each, without a copy."""
+    """The file's row groups in turn.
+
+    Parameters
+    ----------
+    machine_id
+        As in `read`.
+
+    Yields
+    ------
+    features
+        Of some 64 clips, without a copy.
+
+    Raises
+    ------
+    InputError
+        As in `read`.
+    """
     yield from _open(Path(path)).groups(machine_id)
 
 
@@ -248,7 +290,12 @@ def parameters(path: Path) -> dict[str, Any]:
 
 
 def foreign(path: Path) -> tuple[int, dict[str, Any]]:
-    """Values per frame, and parameters, of a file written elsewhere.
+    """What a file written elsewhere says of its features.
+
+    Returns
+    -------
+    bins, parameters
+        Values per frame, and what the features were made with.
 
     Raises
     ------
