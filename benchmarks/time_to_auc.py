@@ -72,7 +72,7 @@ def curve(folder: Path, seed: int, epochs: int, every: int, target: float, **hyp
     rows: list[list[float]] = []
     seconds, begun = 0.0, time.process_time()
 
-    def report(epoch: int, row: dict[str, float]) -> None:
+    def on_epoch(epoch: int, row: dict[str, float]) -> None:
         nonlocal seconds, begun
         seconds += time.process_time() - begun
         if epoch % every == 0:
@@ -83,7 +83,7 @@ def curve(folder: Path, seed: int, epochs: int, every: int, target: float, **hyp
         begun = time.process_time()
 
     try:
-        context = base.FitContext(seed=seed, epochs=epochs, report=report)
+        context = base.FitContext(seed=seed, epochs=epochs, on_epoch=on_epoch)
         detector.fit(train, validation, context)
     except Reached:
         pass

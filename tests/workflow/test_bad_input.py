@@ -250,7 +250,10 @@ def test_full_disk(recordings, tmp_path, small_disk):
     kept = small_disk / "earlier.txt"
     kept.write_text("kept")
     said = script("features", *arguments, "--out", small_disk / "f.parquet")
-    assert "the disk is full" in said and len(said.strip().splitlines()) == 1
+    sentences = [
+        line for line in said.strip().splitlines() if "INFO: clips: " not in line
+    ]  # progress on a slow machine
+    assert len(sentences) == 1 and "the disk is full" in sentences[0]
     assert [path.name for path in small_disk.iterdir()] == ["earlier.txt"]
 
     features = tmp_path / "features.parquet"

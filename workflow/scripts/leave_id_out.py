@@ -1,4 +1,4 @@
-"""Judge a trial by training clips alone: it hears machine ids that were left out of its training, as if they were others."""
+"""Judge a trial by training clips alone: it scores machine ids left out of its training as if they were others."""
 
 from humwatch import cli  # first: from here on Ctrl-C is one line
 

@@ -41,7 +41,13 @@ def main(args: argparse.Namespace) -> None:
 
 
 def train(args: argparse.Namespace, waited: bool) -> None:
-    """waited: whether another process has worked on the same model until now: what it finished is not trained again."""
+    """Train a model, or go on with it, and write its folder.
+
+    Parameters
+    ----------
+    waited
+        Whether another process has worked on the same model until now: what it finished is not trained again.
+    """
     detector = new_detector(args)
     device = claimed_device(args, detector)
     train, validation, apart = read_parts(args, detector, args.machine_id)
@@ -70,7 +76,7 @@ def train(args: argparse.Namespace, waited: bool) -> None:
         detector.save(args.interim / str(epoch), rows, **made_from)
         remove(args.interim, but=str(epoch))
 
-    def report(epoch: int, row: dict[str, float]) -> None:
+    def on_epoch(epoch: int, row: dict[str, float]) -> None:
         nonlocal saved
         rows.append({"epoch": epoch, **row})
         progress.update(epoch, f"training loss {row['train_loss']:.4g}, validation loss {row['val_loss']:.4g}")
@@ -83,7 +89,7 @@ def train(args: argparse.Namespace, waited: bool) -> None:
                 cli.log.warning("stopped after epoch %d: the next run goes on from there", epoch)
                 sys.exit(143)
 
-    context = dataclasses.replace(context_of(args, device), report=report)
+    context = dataclasses.replace(context_of(args, device), on_epoch=on_epoch)
     if not 0 < detector.epoch == args.epochs:  # else an interrupted one that ended after its last epoch
         detector.fit(train, validation, context)
     if detector.diverged:

@@ -1,7 +1,7 @@
-"""Recordings in their containers: whether a file is whole, and its samples. The one place that knows file formats.
+"""Recordings in their containers: whether a file is whole, and its samples.
 
-libsndfile decodes. It reads a cut file as if it were shorter, and none of the samples where a recorder never went back to
-fill in their size, so the sizes are looked at first.
+This is the one place that knows file formats. libsndfile decodes. It reads a cut file as if it were shorter, and none of the
+samples where a recorder never went back to fill in their size, so the sizes are looked at first.
 
 **Cut, or never finished?** The header states how many bytes of samples follow; only they can be cut.
 - As many or more are there: whole, whatever follows (tags, text, padding), and whatever the size of the whole file says.
@@ -43,7 +43,7 @@ EMPTY_TAG = b"ID3\4\0\0\0\0\0\x7f" + bytes(127)
 BLOCK = 2**20  # samples that are read at a time where nothing says how many there are
 RATES_READ = 25
 RATES = range(100, 1_000_001)  # Hz, as the configuration allows
-REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bits
+REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # each byte's bits
 NO_SAMPLES_YET = "is truncated (it ends before its samples begin): replace or remove it"
 
 # What files that are no recordings begin with.
@@ -85,7 +85,17 @@ UNKNOWN_LENGTH = Remark(
 
 @dataclass
 class Recording:
-    """samples: (samples, channels) float32, full scale 1. integers: whether they were stored as such. remarks: see Remark."""
+    """A decoded recording.
+
+    Attributes
+    ----------
+    samples : (samples, channels) float32
+        Full scale is 1.
+    sample_rate
+        In Hz.
+    integers
+        Whether the samples were stored as integers.
+    """
 
     samples: np.ndarray
     sample_rate: int
@@ -94,7 +104,13 @@ class Recording:
 
 
 def load(path: Path) -> bytes:
-    """The file's bytes. Raises InputError where it cannot be read, or is larger than its header can say."""
+    """The file's bytes.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is larger than its header can say.
+    """
     try:
         with open(path, "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
@@ -110,9 +126,17 @@ def load(path: Path) -> bytes:
 
 
 def decode(path: Path, data: bytes) -> Recording:
-    """The recording in a file's bytes; path: for its suffix and for messages.
+    """The recording in a file's bytes.
 
-    Raises InputError, one sentence that names the file, where it is cut, damaged, empty or no recording.
+    Parameters
+    ----------
+    path
+        Of the file, for its suffix and for messages.
+
+    Raises
+    ------
+    InputError
+        It is cut, damaged, empty or no recording: one sentence that names the file.
     """
     try:
         recording = _decode(path, data)

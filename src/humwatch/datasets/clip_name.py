@@ -8,8 +8,18 @@ SPLITS = ("train", "test")
 class ClipName(NamedTuple):
     """What a clip's path says of it.
 
-    clip: path under the data folder. label: 0 normal, 1 anomaly, None unknown. domain ("source", "target") and attributes
-    (of the machine and its surroundings): DCASE 2021 to 2026 state them, others leave them None.
+    Attributes
+    ----------
+    clip
+        Its path under the data folder.
+    split
+        "train" or "test".
+    label
+        0 normal, 1 anomaly, None unknown.
+    domain
+        "source" or "target"; stated by DCASE 2021 to 2026, elsewhere None.
+    attributes
+        Of the machine and its surroundings; as with the domain.
     """
 
     clip: str

@@ -22,7 +22,7 @@ from humwatch.errors import InputError
 log = logging.getLogger("humwatch")
 
 COLUMNS = [*CLIP_COLUMNS, "sample_rate", "channels", "seconds", "sha256", "quality", *OPTIONAL_COLUMNS]
-FEW = 3  # clips that a sentence is said of one by one
+FEW = 3  # clips that have a sentence each; more of them share one
 CLIPPED = 0.1  # share of a channel's samples
 CLIPPED_RUN = 3  # samples in a row
 LEVELS = 1e-3  # of the range between a channel's extremes that count as the extreme
@@ -34,8 +34,17 @@ ABSURD = 1e12  # times full scale: energies of 2^16 such samples are still finit
 def table(folder: Path, names: Iterable[ClipName], sample_rate: int | None, threads: int = 1) -> pd.DataFrame:
     """Open and check every clip of `names` under `folder`; one row each, in their order.
 
-    sample_rate: Hz that every clip must have; None: what most have. Raises one InputError that lists all broken clips, a
-    sentence each. What is odd but can be worked with is kept, told in the column `quality`, and warned of once per kind.
+    What is odd but can be worked with is kept, told in the column `quality`, and warned of once per kind.
+
+    Parameters
+    ----------
+    sample_rate
+        In Hz, that every clip must have; None: what most have.
+
+    Raises
+    ------
+    InputError
+        Clips are broken: a sentence for each of them.
     """
     names = list(names)
     with ThreadPoolExecutor(threads) as pool:
@@ -63,15 +72,29 @@ def frame_of(rows: list[dict]) -> pd.DataFrame:
     """Rows of a clip table as one; what a row lacks is missing."""
     frame = pd.DataFrame(rows, columns=COLUMNS)
     numbers = {"label": "Int8", "sample_rate": "Int32", "channels": "Int16", "seconds": "float64"}
-    # Said for every column, so that the tables of all machine types have one schema, also where a column is empty.
+    # A type for every column, so that the tables of all machine types have one schema, also where a column is empty.
     return frame.astype({name: numbers.get(name, "string") for name in COLUMNS})
 
 
 def read_samples(path: Path, channel: int | str | list[int] = 0) -> tuple[np.ndarray, int]:
-    """Samples of one channel, (samples,) float32 at full scale 1, or of several, (samples, channels); the sample rate in Hz.
+    """Samples of one channel or of several, and the sample rate.
 
-    channel: its number, or "mix" for the mean of all; a list for several. Raises InputError when the file cannot be read as
-    audio.
+    Parameters
+    ----------
+    channel
+        Its number, or "mix" for the mean of all; a list for several.
+
+    Returns
+    -------
+    samples : (samples,) or, for a list, (samples, channels) float32
+        Full scale is 1.
+    sample_rate
+        In Hz.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read as audio, or lacks the channel.
     """
     recording = audio.decode(path, audio.load(path))
     if isinstance(channel, list):
@@ -82,7 +105,16 @@ def read_samples(path: Path, channel: int | str | list[int] = 0) -> tuple[np.nda
 
 
 def near(samples: np.ndarray) -> np.ndarray:
-    """Of samples as from `read_samples`, those of the first channel, near the machine: (samples,)."""
+    """The first channel, near the machine, of samples as from `read_samples`.
+
+    Parameters
+    ----------
+    samples : (samples,) or (samples, channels)
+
+    Returns
+    -------
+    (samples,)
+    """
     return samples if samples.ndim == 1 else np.ascontiguousarray(samples[:, 0])
 
 
@@ -102,7 +134,13 @@ def _check(folder: Path, name: ClipName) -> tuple[dict, list[Remark]] | str:
 
 
 def quality_remarks(path: Path, recording: Recording) -> list[Remark]:
-    """What the samples are worth. Raises InputError where no detector could work with them."""
+    """What a person should know of the samples.
+
+    Raises
+    ------
+    InputError
+        No detector could work with them.
+    """
     channels = recording.samples.T
     high, low = channels.max(axis=1), channels.min(axis=1)
     if not (np.isfinite(high).all() and np.isfinite(low).all()):

@@ -29,7 +29,7 @@ Said = tuple[int, str | None, str | None]  # label, domain, attributes
 
 @dataclass(frozen=True, kw_only=True)
 class Source(MadeSource):
-    """One year's data, or parts of it. The folder is shared by studies."""
+    """One year's data, or parts of it, in a folder that studies share."""
 
     year: int | None = parameter(
         REQUIRED,
@@ -224,11 +224,16 @@ def read_manifest(manifest: Path) -> dict[str, str]:
 
 
 def evaluation_labels(path: Path, challenge: Challenge) -> dict[tuple[str, str], Said]:
-    """Read the labels of a year's evaluation set, to be joined by name: {(machine type, file name): what is said of it}.
+    """Read the labels of a year's evaluation set.
 
     A line is a machine type alone, or a clip: its name, its name with label (from 2021 on with domain and attributes as well),
     and of 2020 the label, 0 normal or 1 anomaly: `id_01_00000000.wav,anomaly_id_01_00000035.wav,1`,
     `section_03_0001.wav,section_03_target_test_anomaly_0001_vel_25.wav`.
+
+    Returns
+    -------
+    dict
+        From machine type and file name to label, domain and attributes.
     """
     said: dict[tuple[str, str], Said] = {}
     machine_type, machine_types = None, challenge.types_of(["eval"])

@@ -29,14 +29,26 @@ GROUP = re.compile(r"[a-z_]+/(?:section_|(?:normal_|anomaly_)?id_)\d\d")
 
 
 def fetch(archive: Archive, data_folder: Path, **settings: Any) -> Path:
-    """`zenodo.fetch`, with its keywords, of an archive; size, and MD5 unless published, are those of the record's list."""
+    """Fetch an archive by `zenodo.fetch`; its size, and its MD5 unless published, are those of the record's list.
+
+    Parameters
+    ----------
+    **settings
+        Keywords of `zenodo.fetch`.
+    """
     path, checksums = archive.path(data_folder), _checksums(archive.root(data_folder))
     pattern = None if archive.md5 else _pattern(archive)
     return zenodo.fetch(archive.record, path, checksums, archive.md5, pattern=pattern, unpacked=UNPACKED, **settings)
 
 
 def fetch_labels(labels: Labels, path: Path, base_url: str, **settings: Any) -> Path:
-    """Fetch the labels of the evaluation set, from their record or address. settings: `retries` and `backoff`."""
+    """Fetch the labels of the evaluation set, from their record or address.
+
+    Parameters
+    ----------
+    **settings
+        `retries` and `backoff` of `zenodo.fetch`.
+    """
     checksums = _checksums(path.parent)
     if labels.url:
         return zenodo.fetch_list(labels.url, path, checksums, labels.sha256 or None, **settings)
@@ -44,12 +56,18 @@ def fetch_labels(labels: Labels, path: Path, base_url: str, **settings: Any) -> 
 
 
 def unpack(archive_path: Path, archive: Archive, data_folder: Path) -> Path:
-    """Unpack the WAV files of an archive, whole or not at all, and return the manifest.
+    """Unpack the WAV files of an archive, whole or not at all.
 
-    Manifest: archive, record, md5, machine_type, part, not_checked (groups whose number of clips is not known), and clips:
-    clip (path under the data folder), bytes, crc32.
+    Returns
+    -------
+    Path
+        Of the manifest, with archive, record, md5, machine_type, part, not_checked (groups whose number of clips is not known),
+        and clips: clip (path under the data folder), bytes, crc32.
 
-    Raises InputError: an archive that is broken or not as published, names that lead out of the folder, links, or a full disk.
+    Raises
+    ------
+    InputError
+        The archive is broken or not as published, names lead out of the folder, there are links, or the disk is full.
     """
     folder, manifest = archive.folder(data_folder), archive.manifest(data_folder)
 

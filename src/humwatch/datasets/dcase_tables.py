@@ -1,4 +1,6 @@
-"""What the DCASE Challenge has published of its Task 2: archives, machines, clips, labels. A year is an entry of `CHALLENGES`.
+"""What the DCASE Challenge has published of its Task 2: archives, machines, clips, labels.
+
+A year is an entry of `CHALLENGES`.
 
 2020: Koizumi et al. (https://arxiv.org/abs/2006.05822), CC BY-NC-SA 4.0. The MD5 sums are those of soundata's loader
 (https://github.com/soundata/soundata); the clip counts of the development set were counted in the features that Tiwari et al.
@@ -60,7 +62,16 @@ class Labels(NamedTuple):
 class Archive:
     """A zip file: one machine type in one part of the data set.
 
-    md5 None: what the record's list of files says; a clip count None, or no clips: not known, not checked.
+    Attributes
+    ----------
+    challenge
+        Its name, such as "dcase2020", which is that of its folder.
+    record
+        Of Zenodo.
+    md5
+        None: what the record's list of files says.
+    clips
+        Number of clips by group, as from `Challenge.expected_clips`; None, or no group: not known, not checked.
     """
 
     challenge: str
@@ -69,7 +80,7 @@ class Archive:
     record: str
     name: str
     md5: str | None = None
-    clips: dict[str, int | None] = field(default_factory=dict)  # as from `Challenge.expected_clips`
+    clips: dict[str, int | None] = field(default_factory=dict)
 
     def root(self, data_folder: Path) -> Path:
         """The folder of the challenge."""
@@ -128,8 +139,11 @@ class Challenge:
     def archives(self, machine_types: Iterable[str], parts: Iterable[str], pinned: bool = True) -> list[Archive]:
         """The archives that hold these machine types and parts.
 
-        pinned: expect the published MD5 sums and clip counts. Without, a server's own MD5 sums are believed: for tests with
-        small archives.
+        Parameters
+        ----------
+        pinned
+            Expect the published MD5 sums and clip counts. Without, a server's own MD5 sums are believed: for tests with
+            small archives.
         """
         parts, machine_types = [*dict.fromkeys(parts)], [*dict.fromkeys(machine_types)]
         known = self.types_of(parts)
@@ -162,7 +176,7 @@ class Challenge:
         return list(self._part(part).clips.get(machine_type, ()))
 
     def expected_clips(self, machine_type: str, part: str) -> dict[str, int | None]:
-        """Number of clips per group and id, by the start of their names: {"train/normal_id_00": 968}. None: not known."""
+        """Number of clips by the start of their names, {"train/normal_id_00": 968}; None where it is not known."""
         return {
             group + machine_id: count
             for machine_id in self.expected_ids(machine_type, part)

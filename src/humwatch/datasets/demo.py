@@ -1,4 +1,4 @@
-"""The demo: slide rails of three machine ids. What there is of them; `slide_rails` generates it."""
+"""The demo, slide rails of three machine ids: which clips there are; `slide_rails` generates them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -89,8 +89,11 @@ class Source(Seeded, MadeSource):
 def counts(size: str | dict) -> dict[tuple[str, str, str], int]:
     """Number of clips for each (machine id, split, label).
 
-    size: "default" (40 train, 20 normal and 20 anomalous test clips per id), "small" (6, 3, 3), "full" (as many as the
-    recordings of DCASE 2020: 2370 train, 1101 test), or {"train": n, "test_normal": n, "test_anomaly": n} for every id.
+    Parameters
+    ----------
+    size
+        "default" (40 train, 20 normal and 20 anomalous test clips per id), "small" (6, 3, 3), "full" (as many as the
+        recordings of DCASE 2020: 2370 train, 1101 test), or {"train": n, "test_normal": n, "test_anomaly": n} for every id.
     """
     keys = ("train", "test_normal", "test_anomaly")
     if isinstance(size, dict):

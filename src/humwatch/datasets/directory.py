@@ -16,7 +16,13 @@ NAME = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<machine_id>[^_]+)_(?P<
 
 
 def find(folder: Path, machine_types: Sequence[str] = ()) -> list[ClipName]:
-    """All clips under `folder`, sorted by machine type, split and name; machine_types: in their folders only, if any."""
+    """All clips under `folder`, sorted by machine type, split and name.
+
+    Parameters
+    ----------
+    machine_types
+        Whose folders are looked into; none: all.
+    """
     return read_folder("directory", folder, audio_files(folder, machine_types), parse)
 
 

@@ -73,7 +73,12 @@ BLANK = re.compile(r'[\s,;|"]*')  # a line, or a cell, that holds nothing
 def parse(clip: str) -> ClipName:
     """Read a clip's path relative to the data folder.
 
-    Raises LayoutError where it fits no layout, ClipError where its name contradicts its folder.
+    Raises
+    ------
+    LayoutError
+        It fits no layout.
+    ClipError
+        Its name contradicts its folder.
     """
     machine, *middle = clip.split("/")[:-1] or [""]
     folders = "/".join(middle).casefold().replace("abnormal", "anomaly")
@@ -235,7 +240,7 @@ def _text(path: Path) -> str:
     data = path.read_bytes()
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
-    elif b"\0" in data[:2]:  # the other half of a letter
+    elif b"\0" in data[:2]:  # half of a letter of two bytes
         encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
     else:
         encoding = "utf-8-sig"

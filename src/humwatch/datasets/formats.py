@@ -15,7 +15,7 @@ SUFFIXES = {
     "NIST": (".sph",),  # NIST SPHERE, which TIMIT calls .wav
 }
 AUDIO_SUFFIXES = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
-UNREAD_SUFFIXES = {  # recordings, too
+UNREAD_SUFFIXES = {  # of recordings in other formats
     *(".3ga", ".3gp", ".aac", ".ac3", ".amr", ".ape", ".avi", ".dff", ".dsf", ".m4a", ".m4b", ".mka", ".mkv", ".mov"),
     *(".mp2", ".mp4", ".mpc", ".pcm", ".raw", ".spx", ".tta", ".voc", ".weba", ".webm", ".wma", ".wv"),
 }

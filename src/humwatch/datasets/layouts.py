@@ -1,4 +1,4 @@
-"""Which source reads the recordings of a folder: for a sentence, where the configured one does not."""
+"""Which source reads the recordings of a folder, to be suggested where the configured one does not."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,10 @@ from humwatch.datasets.source import source_class, source_names
 def advice(source: str, folder: Path, files: Sequence[str], total: int) -> str | None:
     """One sentence with the source, or the path, that reads nearly all of these files; None where there is none.
 
-    files: those of `total` under `folder` that do not fit the layout of `source`.
+    Parameters
+    ----------
+    files
+        Those of `total` under `folder` that do not fit the layout of `source`.
     """
     tops = {file.split("/")[0] for file in files}
     above = folder.parent if folder.name else folder / ".."

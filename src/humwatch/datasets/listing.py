@@ -14,13 +14,20 @@ from humwatch.datasets.clip_name import ClipName
 from humwatch.errors import InputError
 from humwatch.files import write_if_changed
 
-Seen = tuple[int, int]  # size in bytes, time of the last change in ns
+Seen = tuple[int, int]  # of a file: size in bytes, time of the last change in ns
 
 
 def update(path: Path, folder: Path, clips: Iterable[ClipName], table: Path) -> Path:
-    """Bring the list `path` up to date with the clips below `folder`; it is written only where it changes. Returns `path`.
+    """Bring the list `path` up to date with the clips below `folder`; it is written only where it changes.
 
-    table: the clip table that was made of them, if there is one.
+    Parameters
+    ----------
+    table
+        The clip table that was made of them, if there is one.
+
+    Returns
+    -------
+    path
     """
     known = _read(path)
     checksums: dict[str, str] | None = None

@@ -28,7 +28,18 @@ LABELS = {"normal": 0, "abnormal": 1}
 
 
 def parse(clip: str, several: Collection[str] = ()) -> ClipName:
-    """Read a clip's path relative to the data folder; LayoutError where it does not fit. several: types at several levels."""
+    """Read a clip's path relative to the data folder.
+
+    Parameters
+    ----------
+    several
+        Machine types that are there at several signal-to-noise ratios, which becomes part of their names.
+
+    Raises
+    ------
+    LayoutError
+        It does not fit.
+    """
     match = LAYOUT.fullmatch(clip)
     if not match:
         raise LayoutError(
@@ -43,16 +54,20 @@ def parse(clip: str, several: Collection[str] = ()) -> ClipName:
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Seeded, RecordingsSource):
-    """The unpacked data set. A clip's place in the draw is a hash of its name and `seed`: new clips move few of the old ones."""
+    """The unpacked data set.
+
+    A clip's place in the draw is a hash of its name and `seed`: new clips move few of the old ones.
+    """
 
     summary = "the MIMII data set in its own layout."
     place = 5
     parse = staticmethod(parse)
 
     def find(self, folder: Path) -> list[ClipName]:
-        """All clips. A machine type that is there at several signal-to-noise ratios becomes one type for each: fan_-6_dB.
+        """All clips.
 
-        Files that do not fit are refused only in folders of the wanted machine types.
+        A machine type that is there at several signal-to-noise ratios becomes one type for each: fan_-6_dB. Files that do not
+        fit are refused only in folders of the wanted machine types.
         """
         files = audio_files(folder)
         levels = defaultdict(set)

@@ -29,7 +29,17 @@ BLANK_FILE = re.compile(r"(?:^|/)\s+(?:\.[^./]*)?$")
 
 
 class ClipError(InputError):
-    """What is wrong with one clip. what: the clip, as a sentence begins; wrong: its end, the same for all clips of a kind."""
+    """What is wrong with one clip.
+
+    Parameters
+    ----------
+    what
+        The clip, as the sentence begins.
+    wrong
+        The sentence's end, the same for all clips with this fault.
+    where
+        What comes before, such as a file and its line.
+    """
 
     def __init__(self, what: str, wrong: str, where: str = "") -> None:
         super().__init__(f"{where}{shown(what)} {shown(wrong)}")
@@ -67,7 +77,10 @@ def refuse(errors: Iterable[ClipError]) -> None:
 def check(clips: Sequence[ClipName], from_table: bool) -> None:
     """Refuse clips that have a name that no clip may have; warn of names that only look the same.
 
-    from_table: the names stand in a CSV or Parquet file, where more can be written than in a folder's name.
+    Parameters
+    ----------
+    from_table
+        Whether the names stand in a CSV or Parquet file, where more can be written than in a folder's name.
     """
     problems = []
     for clip in clips:

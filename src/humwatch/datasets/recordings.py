@@ -41,10 +41,20 @@ def suffix(clip: str) -> str:
 
 
 def audio_files(folder: Path, top_folders: Sequence[str] | None = None) -> list[str]:
-    """Paths of all recordings below the folders in `folder`, relative to it; top_folders: in these only.
+    """Paths of all recordings below the folders in `folder`, relative to it.
 
     Hidden files and folders are left out, and, with a warning, formats that are not read. Links are followed, broken ones
-    listed. Raises InputError for folders that cannot be read, and where nothing is in a format that is read.
+    listed.
+
+    Parameters
+    ----------
+    top_folders
+        Folders in `folder` that are looked into; None or none: all.
+
+    Raises
+    ------
+    InputError
+        A folder cannot be read, or nothing is in a format that is read.
     """
     if not os.path.isdir(folder):
         raise InputError(f"dataset.path: {shown(folder)} is no folder: create it or correct the path")
@@ -71,12 +81,18 @@ def audio_files(folder: Path, top_folders: Sequence[str] | None = None) -> list[
 
 
 def read_folder(source: str, folder: Path, files: Sequence[str], parse: Callable[[str], ClipName]) -> list[ClipName]:
-    """`read_names` of a folder's files; one sentence where another source, or another path, would fit most of them."""
+    """As `read_names`, of a folder's files.
+
+    Raises
+    ------
+    InputError
+        Files do not fit: one sentence, where another source or another path would fit most of them.
+    """
     problems: list[ClipError] = []
     clips = list(_parsed(files, parse, problems))
     unfit = [error.what for error in problems if isinstance(error, LayoutError)]
     if 2 * len(unfit) > len(files):
-        # By name: layouts knows all sources.
+        # By name, so that what imports this file does not depend on all sources, as layouts does.
         advice = importlib.import_module("humwatch.datasets.layouts").advice(source, folder, unfit, len(files))
         if advice:
             raise InputError(advice)
@@ -85,7 +101,13 @@ def read_folder(source: str, folder: Path, files: Sequence[str], parse: Callable
 
 
 def read_names(rows: Iterable[Named], parse: Callable[[Named], ClipName]) -> list[ClipName]:
-    """`parse` each; one InputError with a sentence for each kind of ClipError."""
+    """Clips that are made by `parse`, sorted by machine type, split and name.
+
+    Raises
+    ------
+    InputError
+        A sentence for each kind of ClipError.
+    """
     problems: list[ClipError] = []
     clips = sorted(_parsed(rows, parse, problems), key=_order)
     refuse(problems)
@@ -108,9 +130,19 @@ def label_word(name: str) -> str | None:
 
 
 def agreeing(clip: ClipName, told_by: str, remedy: str) -> ClipName:
-    """The clip, unless its name speaks of another label than `told_by`, what its label is from.
+    """The clip, whose name must not speak of another label than the one that it has.
 
-    remedy: what to do, besides renaming; {word} stands for the label that the name speaks of.
+    Parameters
+    ----------
+    told_by
+        Where its label is from, for the sentence.
+    remedy
+        What to do, besides renaming; {word} stands for the label that the name speaks of.
+
+    Raises
+    ------
+    ClipError
+        The name speaks of another label.
     """
     word = label_word(stem(clip.clip))
     trains = clip.split == "train" and clip.label is None  # as normal

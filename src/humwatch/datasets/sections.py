@@ -31,9 +31,9 @@ def parse(clip: str) -> ClipName:
     Raises
     ------
     LayoutError
-        Where it does not fit.
+        It does not fit.
     ClipError
-        Where its name contradicts its folder.
+        Its name contradicts its folder.
     """
     machine, *middle = clip.split("/")[:-1]
     folders = "/".join(middle).casefold()

@@ -34,13 +34,28 @@ LEVEL_DB = -39.8  # dBFS, rms of machine and factory together, as in the recordi
 class Rail:
     """A slide rail.
 
-    length: m, from end to end; speed: m/s, when cruising; ramp: s, from rest to cruising; dwell: s, rest at either end.
-    motor: motor periods per m of travel, so that the motor's frequency is motor * speed Hz.
-    harmonics: amplitudes of the motor's harmonics 1, 2, ... when cruising.
-    friction: rms of the sliding noise when cruising, on the harmonics' scale.
-    resonances: Hz, of the rail: they shape the sliding noise, and ring where the rail is damaged.
-    damage: m from one end, the places where a damaged rail may be damaged.
-    severity: the range from which a fault's severity is drawn; 1 is a machine about to fail.
+    Attributes
+    ----------
+    length
+        In m, from end to end.
+    speed
+        In m/s, when cruising.
+    ramp
+        Seconds from rest to cruising.
+    dwell
+        Seconds of rest at either end.
+    motor
+        Motor periods per m of travel, so that the motor's frequency is motor * speed Hz.
+    harmonics
+        Amplitudes of the motor's harmonics 1, 2, ... when cruising.
+    friction
+        RMS of the sliding noise when cruising, on the harmonics' scale.
+    resonances
+        Of the rail, in Hz: they shape the sliding noise, and ring where the rail is damaged.
+    damage
+        The places where a damaged rail may be damaged, in m from one end.
+    severity
+        The range from which a fault's severity is drawn; 1 is a machine about to fail.
     """
 
     length: float
@@ -55,7 +70,7 @@ class Rail:
     severity: tuple[float, float]
 
 
-# Easy, hard, middling for an autoencoder, as these ids are in the recordings: faults are caught late, early, between.
+# Easy, hard and middling for an autoencoder, as these ids are in the recordings: faults are severe, slight, or between.
 RAILS = {
     "00": Rail(
         length=0.80, speed=0.55, ramp=0.25, dwell=0.35, motor=1050, harmonics=(1.0, 0.5, 0.7, 0.3, 0.2), friction=1.5,
@@ -83,11 +98,28 @@ def write(
     machine_ids: Sequence[str] = MACHINE_IDS,
     progress: Callable[[int], None] | None = None,
 ) -> list[str]:
-    """Write a split's clips under folder, 16 kHz mono PCM16 WAV of 10 s, and remove its other demo clips; returns names.
+    """Write a split's clips under `folder`, PCM16 WAV of 10 s at 16 kHz, and remove its other demo clips.
 
-    far_microphone: write two channels, the second one as from `far_from_machine`.
-    A clip appears whole or not at all. progress is called with the number of clips written, after each.
-    Raises InputError, before anything is written, if the split's folder holds a recording that is not the demo's.
+    A clip appears whole or not at all.
+
+    Parameters
+    ----------
+    snr_db
+        As in `generate_parts`.
+    far_microphone
+        Write two channels, the second one as from `far_from_machine`, instead of one.
+    progress
+        Called with the number of clips written, after each.
+
+    Returns
+    -------
+    names
+        Paths of the clips under `folder`.
+
+    Raises
+    ------
+    InputError
+        The split's folder holds a recording that is not the demo's; nothing has been written then.
     """
     wanted = clips(size, split, machine_ids)
     target = Path(folder) / MACHINE_TYPE / split
@@ -124,9 +156,17 @@ def generate_clip(
     seconds: float = SECONDS,
     far_microphone: bool = False,
 ) -> np.ndarray:
-    """One clip, (samples,) float64 in [-1, 1]: the sum of the sounds of `generate_parts`.
+    """One clip: the sum of the sounds of `generate_parts`.
 
-    far_microphone: (samples, 2), the second channel as from `far_from_machine`.
+    Parameters
+    ----------
+    far_microphone
+        Add a second channel, as from `far_from_machine`.
+
+    Returns
+    -------
+    (samples,) or, with the far microphone, (samples, 2) float64
+        In [-1, 1].
     """
     parts = generate_parts(machine_id, split, label, index, seed=seed, snr_db=snr_db, seconds=seconds)
     clip = parts["machine"] + parts["fault"] + parts["factory"]
@@ -137,10 +177,19 @@ def generate_clip(
 
 
 def far_from_machine(parts: dict, rng: np.random.Generator) -> np.ndarray:
-    """What a second microphone hears of a clip's parts, some metres from the machine: (samples,) float64.
+    """What a second microphone, some metres from the machine, hears of a clip's parts.
 
     The factory, by another way, as direct sound and three reflections within 12 ms; the machine and its fault, `LEAK_DB` weaker
     and later; and noise of the same kind that the near microphone does not hear, `INCOHERENT_DB` below the factory.
+
+    Parameters
+    ----------
+    parts
+        As from `generate_parts`.
+
+    Returns
+    -------
+    (samples,) float64
     """
     factory, machine = parts["factory"], parts["machine"] + parts["fault"]
     way = np.zeros(192)
@@ -163,11 +212,19 @@ def generate_parts(
     snr_db: float = SNR_DB,
     seconds: float = SECONDS,
 ) -> dict:
-    """A clip's sounds "machine", "fault" and "factory", (samples,) float64 each, and what made them.
+    """A clip's sounds, and what made them.
 
-    The carriage: "distance" travelled in m, "speed" in m/s, "position" in m from one end, (samples,) each.
-    The fault: "kind", one of FAULTS or None, and "severity", 0 for a normal clip.
-    With P the mean power over the clip, 10 log10(P(machine) / P(factory)) = snr_db; a fault's sound comes on top.
+    Parameters
+    ----------
+    snr_db
+        10 log10(P(machine) / P(factory)), with P the mean power over the clip; a fault's sound comes on top.
+
+    Returns
+    -------
+    dict
+        The sounds "machine", "fault" and "factory", (samples,) float64 each. Of the carriage "distance" travelled in m, "speed"
+        in m/s, and "position" in m from one end, (samples,) each. Of the fault "kind", one of FAULTS or None, and "severity",
+        0 for a normal clip.
     """
     if machine_id not in RAILS or split not in SPLITS or label not in LABELS:
         raise InputError(

@@ -34,8 +34,12 @@ Known = Mapping[tuple[str, str], set[str]]  # the same -> machine ids, also of t
 class Fetched(NamedTuple):
     """A file that a source fetches.
 
-    checksum: MD5 or SHA-256, as published or when it was seen first; unpacked: how many of its clips are there, None where it
-    has none.
+    Attributes
+    ----------
+    checksum
+        MD5 or SHA-256, as published or when it was seen first.
+    unpacked
+        How many of its clips are there, None where it has none.
     """
 
     path: Path
@@ -45,14 +49,28 @@ class Fetched(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class BaseSource(ABC):
-    """Base of all sources. Fields, each a `humwatch.parameters.parameter`, are the keys of `dataset`: these are of every source.
+    """Base of all sources.
 
-    summary: what it is, in words. place: among the others, where they are listed. names: how configurations call it, unless as
-    its file. has_recordings: whether there is something to listen to, and not features that were computed elsewhere.
-    is_made: whether rules make its clips, so that they are known before they are there. is_generated: whether they are of no
-    real machine. is_published: whether they are those of a publication, whose figures and numbers of clips are compared.
-    from_table: whether names stand in a file, where more can be written than in a folder's name. parse: reads a path, where the
-    layout tells all. not_needed: keys that do not change which clips `find` finds in a folder.
+    Fields, each a `humwatch.parameters.parameter`, are the keys of `dataset`: these are of every source.
+
+    Attributes
+    ----------
+    summary
+        What it is, in words.
+    place
+        Its place among the others, where they are listed.
+    names
+        How configurations call it, unless as its file.
+    has_recordings
+        Whether there is something to listen to, and not features that were computed elsewhere.
+    is_made
+        Whether rules make its clips, so that they are known before they are there.
+    is_generated
+        Whether its clips are of no real machine.
+    parse
+        Reads a path, where the layout tells all.
+    not_needed
+        Keys that do not change which clips `find` finds in a folder.
     """
 
     source: str = parameter(REQUIRED, "", enum=[])  # both are made of all sources
@@ -110,10 +128,12 @@ class BaseSource(ABC):
 
     @property
     def from_table(self) -> bool:
+        """Whether names stand in a file, where more can be written than in a folder's name."""
         return False
 
     @property
     def is_published(self) -> bool:
+        """Whether its clips are those of a publication, whose figures and numbers of clips are compared."""
         return False
 
     @property
@@ -127,13 +147,16 @@ class BaseSource(ABC):
 
     @abstractmethod
     def find(self, folder: Path) -> list[ClipName]:
-        """The clips that are under `folder` now; of other machine types than `machine_types` it may leave out all."""
+        """The clips that are under `folder` now; those of machine types that are not wanted may be left out."""
 
     def recordings(self, folder: str | Path) -> Recordings:
         """The wanted clips that are under `folder` now.
 
-        Raises InputError for a missing folder, for every name that fits no layout or that nothing may have (`names`), and for
-        a recording that is there twice.
+        Raises
+        ------
+        InputError
+            The folder is missing, a name fits no layout or is one that no clip may have (`names`), or a recording is there
+            twice.
         """
         clips = [clip for clip in self.find(Path(folder)) if self._wants(clip.machine_type, clip.machine_id)]
         check(clips, self.from_table)
@@ -145,9 +168,17 @@ class BaseSource(ABC):
         return found
 
     def machines(self, found: Recordings) -> Machines:
-        """The wanted machines as they are known before anything runs. found: `recordings`, {} where rules make them.
+        """The wanted machines as they are known before anything runs.
 
-        Raises InputError where a wanted machine type or id is missing, and where there is nothing to train on.
+        Parameters
+        ----------
+        found
+            As from `recordings`; {} where rules make them.
+
+        Raises
+        ------
+        InputError
+            A wanted machine type or id is missing, or there is nothing to train on.
         """
         known = self.known_machines(found)
         wanted = {
@@ -300,7 +331,7 @@ class MadeSource(BaseSource):
 
 @dataclass(frozen=True, kw_only=True)
 class Seeded:
-    """What sources that draw at random have beside."""
+    """The further key of sources that draw at random."""
 
     seed: int = parameter(
         0,
@@ -311,7 +342,10 @@ class Seeded:
 
 
 def of(dataset: Mapping[str, Any]) -> BaseSource:
-    """The source of a `dataset` section: keys that it lacks have their defaults, None those without; others are left out."""
+    """The source of a `dataset` section.
+
+    Keys that the section lacks have their defaults, or None where they have none; keys that the source lacks are left out.
+    """
     made = source_class(dataset["source"])
     stated: dict[str, Any] = {
         field.name: dataset.get(field.name) for field in fields(made) if field.name in dataset or _required(field)

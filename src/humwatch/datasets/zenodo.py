@@ -48,16 +48,18 @@ def fetch(
     md5, size
         Of the file, in bytes; what is None comes from the record's list of files.
     pattern
-        What the whole of the file's name is like, where the record has none of the name of `path`: the last such file is taken.
+        Regular expression for the file's name, where the record has none of the name of `path`: the last such file is taken.
     unpacked
-        Size of what is in it over its own, for which there must be room, too; 0: nobody looks.
-    retries, backoff
-        How often in a row a request may fail and be repeated; seconds to wait before that, doubled each time.
+        Size of what is in a zip file over its own, for which there must be room on the disk, too; 0: room is not checked.
+    retries
+        How often in a row a request may fail and be repeated.
+    backoff
+        Seconds to wait before the first repetition, doubled each time.
 
     Raises
     ------
     InputError
-        Server, checksum or disk; a file that is not the one that was seen first.
+        The server, the checksum or the disk fails, or the file is not the one that was seen first.
     """
     if md5 and path.exists() and md5_of(path) == md5:
         return path
@@ -100,7 +102,17 @@ def fetch_list(
 ) -> Path:
     """Download a small file from any address.
 
-    sha256: what it must have; None: what it had when it was seen first, kept in the JSON file `checksums`. Raises InputError.
+    Parameters
+    ----------
+    checksums
+        The JSON file with what was seen first.
+    sha256
+        What it must have; None: what it had when it was seen first.
+
+    Raises
+    ------
+    InputError
+        As in `fetch`.
     """
     try:
         with _session(retries, backoff) as session, session.get(url, timeout=60) as response:
@@ -138,11 +150,26 @@ def unpack(
     select: Callable[[Iterable[zipfile.ZipInfo]], Members],
     md5: str | None = None,
 ) -> tuple[str, Members]:
-    """Unpack members of a zip file, which become the whole content of `folder`; returns the archive's MD5 and them.
+    """Unpack members of a zip file, which become the whole content of `folder`.
 
-    mark: the file that says that `folder` is whole: it is removed before, and for the caller to write. select: which members,
-    and where to; it must refuse what would lead elsewhere. md5: what it must be. Raises InputError: an archive that is broken or
-    another one, or a full disk; nothing is unpacked then.
+    Parameters
+    ----------
+    mark
+        The file that says that `folder` is whole: it is removed before, and for the caller to write.
+    select
+        Which members, and where to; it must refuse what would lead elsewhere.
+    md5
+        What the archive must have.
+
+    Returns
+    -------
+    md5, members
+        Of the archive, and what was unpacked.
+
+    Raises
+    ------
+    InputError
+        The archive is broken or another one, or the disk is full; nothing is unpacked then.
     """
     temporary = mark.with_name(
         f".unpacking_{mark.stem}"
@@ -188,7 +215,18 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def check_disk(folder: Path, needed: float, purpose: str) -> None:
-    """Make the folder, and raise InputError where it has no room for so many bytes."""
+    """Make the folder, and see that its disk has room.
+
+    Parameters
+    ----------
+    needed
+        Bytes.
+
+    Raises
+    ------
+    InputError
+        There is not so much room.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < needed:

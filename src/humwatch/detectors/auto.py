@@ -173,7 +173,7 @@ class Detector(BaseDetector):
                 self.scales[machine][name] = [float(own.mean()), float(own.std()) or 1.0]
 
     def _as(self, machine: str, features: Features) -> np.ndarray:
-        """The score of clips as if they came from a machine that was heard in training, (clips,)."""
+        """The score of clips as if they came from a machine of the training clips, (clips,)."""
         machine_type, machine_id = machine.rsplit("/", 1)
         features.clips = features.clips.assign(machine_type=machine_type, machine_id=machine_id)
         kept = self.kept[machine_type]
@@ -203,7 +203,7 @@ def best_together(judged: Mapping[str, pd.DataFrame], machine_type: str) -> list
 
 
 def _own(context: FitContext, name: str) -> FitContext:
-    """What a candidate is told: its own default number of epochs; nobody is told of its epochs."""
+    """What a candidate is told: its own default number of epochs, and no `on_epoch`."""
     return FitContext(
         context.seed,
         detector_class(name).epochs,

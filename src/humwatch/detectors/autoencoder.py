@@ -25,7 +25,10 @@ EPS = 1e-3  # that batch normalisation adds to variances, Keras's
 
 @dataclass
 class Hyperparameters:
-    """As of the VAE. The published baseline takes dB unscaled; batch normalisation makes up for it."""
+    """As of the VAE, with batch normalisation.
+
+    The published baseline takes dB unscaled; batch normalisation makes up for it.
+    """
 
     learning_rate: float = parameter(**LEARNING_RATE)
     batch_size: int = parameter(**base.BATCH_SIZE)
@@ -33,7 +36,7 @@ class Hyperparameters:
     hidden: list[int] = parameter(
         [128, 128, 128, 128], "Sizes of the encoder's layers, mirrored in the decoder.", **base.LAYERS
     )
-    bottleneck: int = parameter(8, "Size of the code.", minimum=1, maximum=1_000_000)
+    bottleneck: int = parameter(8, "Size of the latent vector.", minimum=1, maximum=1_000_000)
     transform: str = parameter(**base.TRANSFORM)
     clip_low: float = parameter(**base.CLIP_LOW)
     clip_high: float = parameter(**base.CLIP_HIGH)

@@ -15,6 +15,10 @@ class Standardiser:
 
     A dimension that never changed there is given the median standard deviation of the others: a change in it later is
     an anomaly, neither infinite nor none.
+
+    Attributes
+    ----------
+    mean, std : (size,)
     """
 
     mean: np.ndarray
@@ -33,11 +37,26 @@ class Standardiser:
 def gaussian(
     vectors: np.ndarray, shrinkage: str | float = "ledoit_wolf", seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (size,) of vectors (clips, size), and whitening matrix (size, size): the distance from the mean, times it, squared.
+    """A Gaussian of vectors, whose correlations are shrunk towards the identity.
 
-    The matrix times its transpose is the inverse covariance. The correlations are shrunk towards the identity: "ledoit_wolf"
-    (Ledoit & Wolf 2004), or "held_out": by the one of SHRINKAGES under which clips left out, in FOLDS parts, are likeliest;
-    or by a number, from 0 to 1.
+    Parameters
+    ----------
+    vectors : (clips, size)
+    shrinkage
+        "ledoit_wolf"; "held_out", the one of SHRINKAGES under which clips left out, in FOLDS parts, are likeliest; or a
+        number, from 0 to 1.
+    seed
+        Of the draw of these parts.
+
+    Returns
+    -------
+    mean : (size,)
+    whiten : (size, size)
+        The matrix that whitens differences from the mean: times its transpose, it is the inverse covariance.
+
+    References
+    ----------
+    Ledoit & Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices".
     """
     standardise = Standardiser.fit(vectors)
     x = standardise(vectors)
@@ -59,23 +78,53 @@ def gaussian(
 
 
 def domain_offsets(vectors: np.ndarray, domains: np.ndarray) -> np.ndarray:
-    """How far the mean of each domain's vectors lies from that of the first, (domains, ...); domains: (clips,) numbers from 0.
+    """How far the mean of each domain's vectors lies from that of the first.
 
-    A model of vectors whose offsets are taken off judges every domain by what all vary in.
+    A model of vectors from which these are subtracted judges every domain by what all vary in.
+
+    Parameters
+    ----------
+    vectors : (clips, ...)
+    domains : (clips,) int
+        From 0.
+
+    Returns
+    -------
+    (domains, ...)
     """
     means = np.stack([vectors[domains == domain].mean(axis=0) for domain in np.unique(domains)])
     return means - means[0]
 
 
 def squared_distance(vectors: np.ndarray, mean: np.ndarray, whiten: np.ndarray) -> np.ndarray:
-    """Squared Mahalanobis distance of each vector from `mean`, (clips,)."""
+    """Squared Mahalanobis distance of each vector from the mean.
+
+    Parameters
+    ----------
+    vectors : (clips, size)
+    mean, whiten : (size,), (size, size)
+        As from `gaussian`.
+
+    Returns
+    -------
+    (clips,)
+    """
     return np.square((vectors - mean) @ whiten).sum(axis=1)
 
 
 def distances(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Euclidean distance of each vector from each other, (vectors, others) float32.
+    """Euclidean distance of each vector from each of the others.
 
     The same bytes as scikit-learn's euclidean_distances, which takes a second to load.
+
+    Parameters
+    ----------
+    vectors : (vectors, size)
+    others : (others, size)
+
+    Returns
+    -------
+    (vectors, others) float32
     """
     x, y = vectors.astype(np.float64), others.astype(np.float64)
     squares = -2 * (x @ y.T)
@@ -87,18 +136,47 @@ def distances(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def log_distances(*kinds: np.ndarray) -> np.ndarray:
-    """Logarithms of several kinds of distance, (clips,) each: (clips, kinds) float64."""
+    """Logarithms of several kinds of distance.
+
+    Parameters
+    ----------
+    *kinds : (clips,) each
+
+    Returns
+    -------
+    (clips, kinds) float64
+    """
     return np.log(np.maximum(np.column_stack(kinds), SMALLEST), dtype=np.float64)
 
 
 def center_and_spread(raw: np.ndarray) -> np.ndarray:
-    """Median and standard deviation of normal clips' raw scores (clips, kinds): (2, kinds)."""
+    """Median and standard deviation of normal clips' raw scores.
+
+    Parameters
+    ----------
+    raw : (clips, kinds)
+
+    Returns
+    -------
+    (2, kinds)
+    """
     std = raw.std(axis=0)
     return np.stack([np.median(raw, axis=0), np.where(std > 0, std, 1)])
 
 
 def calibrated(raw: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Raw scores (clips, kinds) in units of normal clips; normal: their `center_and_spread`."""
+    """Raw scores in units of normal clips.
+
+    Parameters
+    ----------
+    raw : (clips, kinds)
+    normal : (2, kinds)
+        Of the normal clips, as from `center_and_spread`.
+
+    Returns
+    -------
+    (clips, kinds)
+    """
     center, spread = normal
     return (raw - center) / spread
 

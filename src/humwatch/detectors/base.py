@@ -35,16 +35,26 @@ WEIGHT_BYTES = 32  # a weight, its gradient, two moments, their average, and cop
 class FitContext:
     """What a training is told besides its data.
 
-    seed: every random draw follows from it. epochs: train until this epoch (detectors without epochs ignore it).
-    device: "cpu" or "cuda". report: called with (epoch, {"train_loss": ..., "val_loss": ..., "seconds": ...}) after each epoch.
-    masks: the table of masks (detectors.reconstruction.specaugment), or None. clean_targets: masked windows are to become
-    clean ones.
+    Attributes
+    ----------
+    seed
+        Every random draw follows from it.
+    epochs
+        Train until this epoch; detectors without epochs ignore it.
+    device
+        "cpu" or "cuda".
+    on_epoch
+        Called after each epoch with its number and {"train_loss": ..., "val_loss": ..., "seconds": ...}.
+    masks
+        The table of masks (detectors.reconstruction.specaugment), or None.
+    clean_targets
+        Whether masked windows are to become clean ones.
     """
 
     seed: int = 0
     epochs: int = 0
     device: str = "cpu"
-    report: Callable[[int, dict[str, float]], None] = lambda epoch, row: None
+    on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, row: None
     masks: pd.DataFrame | None = None
     clean_targets: bool = False
 
@@ -52,17 +62,24 @@ class FitContext:
 class BaseDetector(ABC):
     """Base of all detectors.
 
-    What it says of itself, beside its methods, is what the configuration's schema is made of (`make schema`):
-
-    Hyperparameters: a dataclass with a `parameter` for each, in the order in which trial names state them.
-    epochs: the default number of passes over the training clips; 0 where a detector does not learn in epochs.
-    default_score: the name, among those that `score` returns, of the score to use unless the config says otherwise.
-    scores: JSON Schema of the names that a trial may choose, with a description; empty where there is no choice.
-    on_device: whether torch trains it, on a GPU where there is one; where not, its training loads no torch.
-    scores_by_torch: whether scoring loads torch, for the estimates of memory and time.
-
     The class methods are asked while a study is planned, with the trial's parameters by name. So that this takes no time, a
-    detector's file imports torch and scikit-learn where it needs them, inside its functions.
+    detector's file imports torch and scikit-learn where it needs them, inside its functions. The class attributes are what
+    the configuration's schema is made of (`make schema`).
+
+    Attributes
+    ----------
+    Hyperparameters
+        A dataclass with a `parameter` for each, in the order in which trial names state them.
+    epochs
+        The default number of passes over the training clips; 0 where a detector does not learn in epochs.
+    default_score
+        The name, among those that `score` returns, of the score to use unless the config says otherwise.
+    scores
+        JSON Schema of the names that a trial may choose, with a description; empty where there is no choice.
+    on_device
+        Whether torch trains it, on a GPU where there is one; where not, its training loads no torch.
+    scores_by_torch
+        Whether scoring loads torch, for the estimates of memory and time.
     """
 
     Hyperparameters: ClassVar[type]
@@ -86,9 +103,17 @@ class BaseDetector(ABC):
     def problems(
         cls, parameters: Mapping[str, Any], feature: "BaseFeature", frames: int | None
     ) -> Iterator[tuple[str, str]]:
-        """Parameters that are allowed by themselves, but not together: (name, what is wrong with it and what to do).
+        """Parameters that are allowed by themselves, but not together.
 
-        frames: of a clip, where they are known beforehand.
+        Parameters
+        ----------
+        frames
+            Of a clip, where they are known beforehand.
+
+        Yields
+        ------
+        name, sentence
+            The parameter, and what is wrong with it and what to do.
         """
         if parameters.get("transform") == "log" and feature.is_negative:
             yield (
@@ -99,9 +124,14 @@ class BaseDetector(ABC):
 
     @classmethod
     def weights(cls, parameters: Mapping[str, Any], bins: int) -> int | None:
-        """Weights of the network that it trains on windows, biases left out, which its run time follows from; None: no such.
+        """Number of weights of a network that is trained on windows, biases left out; None where there is no such network.
 
-        bins: values per frame.
+        Its run time follows from them.
+
+        Parameters
+        ----------
+        bins
+            Values per frame.
         """
         return None
 
@@ -112,7 +142,15 @@ class BaseDetector(ABC):
 
     @classmethod
     def training_bytes(cls, parameters: Mapping[str, Any], frames: int, bins: int) -> float:
-        """Bytes that a training needs beside its clips' frames; 0 where nobody knows. frames: of a clip."""
+        """Bytes that a training needs beside its clips' frames; 0 where nobody knows.
+
+        Parameters
+        ----------
+        frames
+            Of a clip.
+        bins
+            Values per frame.
+        """
         return 0
 
     @property
@@ -126,14 +164,31 @@ class BaseDetector(ABC):
 
     @abstractmethod
     def fit(self, train: Features, validation: Features, context: FitContext) -> None:
-        """Learn what is normal. validation: held-out normal clips, for monitoring, stopping and calibration only."""
+        """Learn what is normal.
+
+        Parameters
+        ----------
+        validation
+            Held-out normal clips, for monitoring, stopping and calibration only.
+        """
 
     @abstractmethod
     def score(self, features: Features) -> dict[str, np.ndarray]:
-        """Anomaly scores of clips: name -> (clips,) float64. Several names are several poolings of the same errors."""
+        """Anomaly scores of clips, higher where a clip is more anomalous.
+
+        Returns
+        -------
+        dict of (clips,) float64
+            By name; several names are several poolings of the same errors.
+        """
 
     def embed(self, features: Features) -> np.ndarray | None:
-        """What the detector makes of each clip before it scores it, (clips, size); None where there is no such thing."""
+        """What the detector makes of each clip before it scores it; None where there is no such thing.
+
+        Returns
+        -------
+        (clips, size)
+        """
         return None
 
     def out_of_fold(
@@ -141,8 +196,15 @@ class BaseDetector(ABC):
     ) -> dict[str, np.ndarray] | None:
         """Scores of the clips that it was fitted on, each by a copy that was fitted without the clip's fold, for calibration.
 
-        folds: (clips,) the number of each clip's. NaN where no other fold has a clip of its machine. None, as here, where
-        that would take too long.
+        Parameters
+        ----------
+        folds : (clips,) int
+            The number of each clip's fold.
+
+        Returns
+        -------
+        dict of (clips,) float64
+            By name; NaN where no other fold has a clip of its machine. None, as here, where that would take too long.
         """
         return None
 
@@ -164,7 +226,7 @@ class BaseDetector(ABC):
         return {}
 
     def training_state(self) -> dict[str, np.ndarray]:
-        """What a later `fit` needs, beyond `state`, to go on as if it had never stopped. Detectors without epochs: nothing."""
+        """What a later `fit` needs, beyond `state`, to go on as if it had never stopped; nothing without epochs."""
         return {}
 
     def set_training_state(self, state: dict[str, np.ndarray]) -> None:  # noqa: B027
@@ -222,7 +284,13 @@ def make(name: str, hyperparameters: Mapping[str, Any]) -> BaseDetector:
 
 
 def load(folder: Path, to_train: bool = False) -> BaseDetector:
-    """A detector that was saved in `folder`, ready to score; `to_train`: ready to be fitted further as well."""
+    """A detector that was saved in `folder`, ready to score.
+
+    Parameters
+    ----------
+    to_train
+        Make it ready to be fitted further as well.
+    """
     made = models.description(folder)
     detector = make(made["detector"], made["hyperparameters"])
     detector.feature, detector.epoch, detector.diverged = made["feature"], made["epoch"], made["diverged"]

@@ -27,7 +27,12 @@ STATISTICS: Rules = {
 class Transform:
     """Energies to logarithms, ln(x + floor); decibels as they are.
 
-    kind: "log", "none", or "auto": "log" where no training value is negative. The floor of a bin is that of its training values.
+    The floor of a bin is that of its training values.
+
+    Parameters
+    ----------
+    kind
+        "log", "none", or "auto": "log" where no training value is negative.
     """
 
     def __init__(self, kind: str) -> None:
@@ -45,18 +50,31 @@ class Transform:
             self.floor = np.maximum(floor, np.finfo(np.float32).tiny)  # some bins are silent throughout
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
-        """(frames, bins) -> (frames, bins) float64."""
+        """Frames, as logarithms or as they are.
+
+        Parameters
+        ----------
+        frames : (frames, bins)
+
+        Returns
+        -------
+        (frames, bins) float64
+        """
         frames = frames.astype(np.float64)
         return np.log(frames.clip(min=0) + self.floor) if len(self.floor) else frames
 
 
 class ClipStatistics:
-    """Features of any number of frames -> one vector per clip.
+    """One vector of each clip, whatever its number of frames.
 
-    transform: see Transform.
-    statistics: "flatten" lays the frames out one after the other, which needs clips of equally many frames;
-    "moments" is each bin's mean and standard deviation over time; "quantiles" adds the 0.05, 0.5 and 0.95 quantile;
-    "auto" is "flatten" where all training clips have the same few frames (up to 16), else "quantiles".
+    Parameters
+    ----------
+    transform
+        As the kind of `Transform`.
+    statistics
+        "flatten" lays the frames out one after the other, which needs clips of equally many frames; "moments" is each bin's
+        mean and standard deviation over time; "quantiles" adds the 0.05, 0.5 and 0.95 quantile; "auto" is "flatten" where all
+        training clips have the same few frames (up to 16), else "quantiles".
     """
 
     def __init__(self, transform: str, statistics: str) -> None:
@@ -78,7 +96,12 @@ class ClipStatistics:
         return self
 
     def __call__(self, features: Features) -> np.ndarray:
-        """One row per clip: (clips, size) float64."""
+        """The clips' vectors.
+
+        Returns
+        -------
+        (clips, size) float64
+        """
         counts = np.diff(features.starts)
         if self.frames:
             for i in np.flatnonzero(counts != self.frames):
@@ -99,7 +122,7 @@ class ClipStatistics:
 
     @property
     def rows(self) -> int:
-        """Of a vector, which is so many rows of bins: frames, or statistics over time."""
+        """Rows of bins that a vector consists of: frames, or statistics over time."""
         return self.frames or self._parts
 
     @property
@@ -114,7 +137,7 @@ class ClipStatistics:
 
 
 def vector_size(statistics: str, frames: int, bins: int) -> int:
-    """Values of a clip's vector: an estimate, where clips may differ in their frames."""
+    """Number of values of a clip's vector: an estimate, where clips may differ in their frames."""
     if statistics == "moments":
         return 2 * bins
     if statistics == "flatten" or frames <= FEW_FRAMES:

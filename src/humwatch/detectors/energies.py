@@ -8,6 +8,12 @@ FLOOR_QUANTILE = 1e-3
 def log_floor(energies: np.ndarray) -> np.ndarray:
     """What is added to energies before the logarithm, without which the faintest would dominate: their 0.001 quantile.
 
-    energies: (frames,) of one bin, or (frames, bins). Returns one value per bin.
+    Parameters
+    ----------
+    energies : (frames,) or (frames, bins)
+
+    Returns
+    -------
+    () or (bins,)
     """
     return np.quantile(energies, FLOOR_QUANTILE, axis=0)

@@ -24,9 +24,9 @@ REGULARISATION = 1e-6
 
 @dataclass
 class Hyperparameters:
-    """transform: see Transform. r: the curve.
+    """What the mixtures are fitted on, and how.
 
-    regularisation: added to the variances of the standardised bins: "paper" is 1e-6 whatever the data; "ledoit_wolf"
+    The regularisation is added to the variances of the standardised bins: "paper" is 1e-6 whatever the data; "ledoit_wolf"
     is s / (1 - s), s the shrinkage that is right for so many clips and bins (and 1e-6 at least): with fewer clips than
     bins there is no covariance without it.
     """
@@ -95,7 +95,12 @@ class Detector(PerMachineDetector):
         return 4 * 8 * number * parameters["components"] * bins**2 + 24 * CLIPS * number * bins
 
     def vectors(self, features: Features) -> np.ndarray:
-        """Time-weighted spectra, (clips, r, bins)."""
+        """Time-weighted spectra.
+
+        Returns
+        -------
+        (clips, r, bins)
+        """
         transform = self.statistics.transform
         return np.array(
             [time_weighted(transform(features.clip(i)), self.hyperparameters.r) for i in range(len(features))]
@@ -149,12 +154,21 @@ class Detector(PerMachineDetector):
 
 
 def kinds_of(r: list[float]) -> list[str]:
-    """Names of the scores."""
+    """The name of each r's score."""
     return [f"r_{value:.2f}" for value in r]
 
 
 def time_weighted(frames: np.ndarray, r: list[float]) -> np.ndarray:
-    """(frames, bins) -> (len(r), bins): a mean over time, sorted, in which the i-th greatest has the weight r^i."""
+    """Means over time, sorted in each bin, in which the i-th greatest value has the weight r^i.
+
+    Parameters
+    ----------
+    frames : (frames, bins)
+
+    Returns
+    -------
+    (len(r), bins)
+    """
     weights = np.power(np.asarray(r, float)[:, None], np.arange(len(frames)))  # 0 ** 0 is 1: the maximum
     return weights / weights.sum(axis=1, keepdims=True) @ -np.sort(-frames, axis=0)
 

@@ -22,21 +22,32 @@ def generator_for(seed: int, epoch: int, device: str = "cpu") -> torch.Generator
 
 @contextlib.contextmanager
 def initialisation(seed: int) -> Iterator[None]:
-    """Where torch draws a network's first weights, which follow from the seed then."""
+    """Draw a network's first weights within this context, so that they follow from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator_for(seed, 0).initial_seed())
         yield
 
 
 class Optimizer:
-    """Adam (Kingma & Ba 2015), with `weight_decay` AdamW (Loshchilov & Hutter 2019).
-
-    With `averaged`, it keeps a running average of the weights beside those that it trains.
+    """Adam, or AdamW, and a running average of the weights.
 
     The average after step t gains 1 / (RECENT * t) of the step's weights, so that it spans the last tenth of the training
-    however long that is: what a falling learning rate would do, but without knowing the last epoch (Polyak & Juditsky 1992).
+    however long that is: what a falling learning rate would do, but without knowing the last epoch.
 
-    torch's functional form of Adam: its class imports all of torch.compile, more than a second in every job.
+    This is torch's functional form of Adam: its class imports all of torch.compile, more than a second in every job.
+
+    Parameters
+    ----------
+    averaged
+        Keep a running average of the weights beside those that are trained.
+    weight_decay
+        Of AdamW; 0 is Adam.
+
+    References
+    ----------
+    Kingma & Ba 2015, "Adam: A Method for Stochastic Optimization".
+    Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization".
+    Polyak & Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging".
     """
 
     def __init__(
@@ -102,7 +113,7 @@ class Optimizer:
 
 
 def autocast(precision: str, device: str) -> contextlib.AbstractContextManager:
-    """Where matrix products are computed, in bfloat16 or as they are."""
+    """A context in which matrix products are computed in bfloat16, or as they are."""
     if resolved(precision, device) == "bf16":
         return torch.autocast(device, torch.bfloat16)
     return contextlib.nullcontext()

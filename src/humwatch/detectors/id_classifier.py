@@ -48,10 +48,10 @@ WAVEFORM_BYTES = 600  # per sample of a batch, of the networks that hear recordi
 class Hyperparameters:
     """The network, its head and its training.
 
-    transform, statistics: see ClipStatistics; they, hidden and embedding (layer sizes) matter to "mlp" alone, margin and
-    scale to "arcface" alone. The averaged weights are the ones used.
+    The transform, the statistics (see `ClipStatistics`) and the sizes of the hidden layers and the embedding matter to the
+    network "mlp" alone, margin and scale to the head "arcface" alone. Clips are scored with the averaged weights.
 
-    pseudo_classes: "speed" and "pitch" make three classes of each id, the clips as they are, slower and faster (or lower and
+    The pseudo-classes "speed" and "pitch" make three classes of each id, the clips as they are, slower and faster (or lower and
     higher); "feature_exchange" (FeatEx) asks whose the halves of an exchanged embedding are.
     """
 
@@ -96,21 +96,29 @@ class Hyperparameters:
 
 
 class Detector(BaseDetector):
-    """Auxiliary classification of machine ids (Giri et al. 2020; Wilkinghoff 2021, 2023; STgram-MFN, Liu et al. 2022).
+    """Auxiliary classification of machine ids.
 
-    All machine ids heard in training, of all types in the trial's scope, are the classes of an angular head. The more
+    All machine ids seen in training, of all types in the trial's scope, are the classes of an angular head. The more
     there are the better: with one type's few ids the task is too easy and the embedding learns little.
 
     Scores, each in units of the id's held-out normal clips: "log_probability", the logarithm of minus the log softmax of the id
     (mean over members; of several classes of an id, the likeliest); "embedding_density", local density (see LocalDensity) of the
     members' unit embeddings side by side; "local_density", that of knn.Detector, on the clip statistics themselves, without the
-    network, which is the mean of its "bands" and "groups"; "score", the mean of the first two and of these two. A clip of an id
-    never heard gets the least over the known ids of its type, or of all types if the type is new.
+    network; "score", the mean of the three. A clip of an id that training has not seen gets the least over the known ids of its
+    type, or of all types if the type is new.
 
     The score and the number of epochs were chosen without an anomaly (benchmarks/leave_id_out.py, docs/detectors.md): one id of
     each type is left out of training altogether, and its clips are scored as if they came from each of its siblings, whose
     held-out clips are the normal ones. It must be ids left out: those trained on are told apart perfectly. What the network
     learns to overlook, since it tells no id, the statistics still measure.
+
+    References
+    ----------
+    Giri et al. 2020, "Self-supervised classification for detecting anomalous sounds".
+    Wilkinghoff 2021, "Sub-cluster AdaCos: Learning representations for anomalous sound detection".
+    Wilkinghoff 2023, "Design choices for learning embeddings from auxiliary tasks for domain generalization in anomalous sound
+    detection".
+    Liu et al. 2022, "Anomalous sound detection using spectral-temporal information fusion" (STgram-MFN).
     """
 
     Hyperparameters = Hyperparameters
@@ -185,7 +193,7 @@ class Detector(BaseDetector):
             val_loss, accuracy = self._validate(held_out, held_out_ids[held_out_ids >= 0])
             self.epoch, self.diverged = epoch, not math.isfinite(train_loss)
             seconds = time.perf_counter() - begun
-            context.report(epoch, {"train_loss": train_loss, "val_loss": val_loss, "seconds": seconds})
+            context.on_epoch(epoch, {"train_loss": train_loss, "val_loss": val_loss, "seconds": seconds})
             if accuracy == 1 and epoch <= TOO_EASY and self._pseudo == "none" and not warned:
                 log.warning(TOO_EASY_WARNING, epoch, len(self.classes))
                 warned = True
@@ -197,7 +205,7 @@ class Detector(BaseDetector):
 
     def score(self, features: Features) -> dict[str, np.ndarray]:
         if self.diverged:
-            statistics = ("local_density", "bands", "groups") if self.neighbours else ()
+            statistics = ("local_density",) if self.neighbours else ()
             return {name: np.full(len(features), np.nan) for name in ("score", *KINDS, *statistics)}
         embeddings, log_probability = self._embed(self._inputs(features))
         kinds = np.empty((len(features), len(KINDS)))
@@ -205,12 +213,9 @@ class Detector(BaseDetector):
             known = [self._kinds(m, embeddings[rows], log_probability[rows]) for m in similar(machine, self.memory)]
             kinds[rows] = np.min(known, axis=0)
         scores = dict(zip(KINDS, kinds.T.copy(), strict=True))
-        if not self.neighbours:
-            return {"score": np.mean([*scores.values()], axis=0), **scores}
-        others = self.neighbours.score(features)
-        parts = {name: others[name] for name in ("bands", "groups")}
-        score = np.mean([*scores.values(), *parts.values()], axis=0)
-        return {"score": score, **scores, "local_density": others["local_density"], **parts}
+        if self.neighbours:
+            scores["local_density"] = self.neighbours.score(features)["local_density"]
+        return {"score": np.mean([*scores.values()], axis=0), **scores}
 
     def embed(self, features: Features) -> np.ndarray:
         return self._embed(self._inputs(features))[0]
@@ -287,7 +292,7 @@ class Detector(BaseDetector):
         return auto if p.pseudo_classes == "auto" else p.pseudo_classes
 
     def _inputs(self, features: Features) -> np.ndarray:
-        """What the network hears: (clips, ...) float32."""
+        """What the network is given: (clips, ...) float32."""
         if self.hears:
             if len(set(np.diff(features.starts))) > 1:
                 raise InputError(

@@ -11,7 +11,16 @@ Weights = Mapping[str, np.ndarray]
 
 
 def linear(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:
-    """What the `nn.Linear` of this name makes of x: (batch, inputs) -> (batch, outputs)."""
+    """The output of the `nn.Linear` of this name.
+
+    Parameters
+    ----------
+    x : (batch, inputs)
+
+    Returns
+    -------
+    (batch, outputs)
+    """
     y = x @ weights[f"{name}.weight"].T
     if f"{name}.bias" in weights:
         y += weights[f"{name}.bias"]
@@ -19,16 +28,21 @@ def linear(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:
 
 
 def sequential(weights: Weights, name: str, x: np.ndarray, layers: int | None = None, eps: float = 1e-5) -> np.ndarray:
-    """What the `nn.Sequential` of this name makes of x: (batch, inputs) -> (batch, outputs).
+    """The output of the `nn.Sequential` of this name.
 
     It consists of linear layers, batch normalisation, and, where a place has no arrays, ReLU; it ends with its last arrays.
 
     Parameters
     ----------
+    x : (batch, inputs)
     layers
         How many of its layers; None: all.
     eps
         What batch normalisation adds to variances.
+
+    Returns
+    -------
+    (batch, outputs)
     """
     places = {int(key.split(".")[1]) for key in weights if key.startswith(f"{name}.")}
     for place in range(max(places) + 1 if layers is None else layers):

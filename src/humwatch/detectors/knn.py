@@ -15,7 +15,7 @@ from humwatch.parameters import parameter
 
 @dataclass
 class Hyperparameters:
-    """transform, statistics: see ClipStatistics; parts, groups: see local_density.parts; others: see LocalDensity."""
+    """Parameters of `ClipStatistics`, `local_density.parts` and `LocalDensity`."""
 
     transform: str = parameter(**TRANSFORM)
     statistics: str = parameter(**STATISTICS)

@@ -1,4 +1,4 @@
-"""How well a detector tells anomalies, by training clips alone: machine ids that it never heard stand in for anomalies.
+"""How well a detector tells anomalies, by training clips alone: machine ids left out of training stand in for anomalies.
 
 In each round one id of every machine type is left out of training altogether. Its clips are then scored as if they came from
 each of its siblings, the other ids of the type, against the siblings' own held-out normal clips. The mean AUC over these pairs
@@ -29,17 +29,18 @@ def leave_id_out(
     context: FitContext,
     rounds: int = ROUNDS,
 ) -> pd.DataFrame:
-    """Fit new detectors without one id of each machine type, and let them hear that id's clips as if they were its siblings'.
+    """Fit new detectors without one id of each machine type, and score that id's clips as if they were its siblings'.
 
     Parameters
     ----------
     make
-        Of a detector that is not fitted yet.
+        Makes a detector that is not fitted yet.
 
     Returns
     -------
-    A row per clip and pair: COLUMNS and the detector's scores. No rows of a machine type with one id, and none at all where
-    the detector cannot be fitted without the ids that are left out.
+    DataFrame
+        A row per clip and pair: COLUMNS and the detector's scores. No rows of a machine type with one id, and none at all
+        where the detector cannot be fitted without the ids that are left out.
     """
     tables = []
     for out in left_out(train.clips, rounds):
@@ -56,7 +57,7 @@ def leave_id_out(
 
 
 def of_one_machine(detector: BaseDetector, train: Features, normal: Features, rounds: int = ROUNDS) -> pd.DataFrame:
-    """As `leave_id_out`, of a fitted detector that has heard one machine alone: nothing is fitted anew.
+    """As `leave_id_out`, of a detector that was fitted on one machine alone: nothing is fitted anew.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def of_one_machine(detector: BaseDetector, train: Features, normal: Features, ro
 
 
 def left_out(clips: pd.DataFrame, rounds: int = ROUNDS) -> list[dict[str, str]]:
-    """Of each round, machine type -> the id that is left out; types with one id, or none for this round, are not in it."""
+    """The id of each machine type that is left out, of each round; types with one id, or none for this round, are not in it."""
     ids = clips.groupby("machine_type")["machine_id"].unique().map(sorted)
     outs = [{t: found[n] for t, found in ids.items() if n < len(found) > 1} for n in range(rounds)]
     return [out for out in outs if out]
@@ -83,7 +84,8 @@ def as_siblings(detector: BaseDetector, strange: Features, normal: Features) -> 
 
     Returns
     -------
-    As `leave_id_out`.
+    DataFrame
+        As from `leave_id_out`.
     """
     tables = []
     others = [*strange.clips.groupby(["machine_type", "machine_id"]).indices.items()]
@@ -101,7 +103,7 @@ def as_siblings(detector: BaseDetector, strange: Features, normal: Features) -> 
 
 
 def mean_auc(tables: Iterable[pd.DataFrame], machine_type: str, score: str) -> float:
-    """Over a machine type's pairs; NaN where there are none, or a score is not finite."""
+    """The mean AUC over a machine type's pairs; NaN where there are none, or a score is not finite."""
     found = []
     for table in tables:
         for (of_type, *_), rows in table.groupby(PAIR):
@@ -111,7 +113,12 @@ def mean_auc(tables: Iterable[pd.DataFrame], machine_type: str, score: str) -> f
 
 
 def standardised(table: pd.DataFrame, score: str) -> np.ndarray:
-    """Each row's score in units of its pair's normal clips, (score - mean) / standard deviation: (rows,)."""
+    """Each row's score in units of its pair's normal clips, (score - mean) / standard deviation.
+
+    Returns
+    -------
+    (rows,)
+    """
     values, strange = table[score].to_numpy(float), table["strange"].to_numpy(bool)
     found = np.empty(len(table))
     for rows in table.groupby(PAIR).indices.values():

@@ -48,7 +48,13 @@ class LocalDensity:
     most: int | None = None
 
     def fit(self, vectors: np.ndarray, domains: np.ndarray) -> dict[str, np.ndarray]:
-        """Remember normal vectors (clips, size), each in the bank of its domain: domains (clips,) int."""
+        """A model of normal vectors, each of which is kept in the bank of its domain.
+
+        Parameters
+        ----------
+        vectors : (clips, size)
+        domains : (clips,) int
+        """
         model = self._whitener(vectors)
         x = self._whitened(model, vectors)
         kept = self._kept(domains)
@@ -64,9 +70,17 @@ class LocalDensity:
         return model | {"own": np.stack([np.median(own, axis=0), np.where(std > 0, std, 1)])}
 
     def score(self, model: dict[str, np.ndarray], vectors: np.ndarray) -> np.ndarray:
-        """Scores (clips, KINDS) in units of those of the normal vectors, each of which was left out for its own.
+        """Scores in units of those of the normal vectors, each of which was left out for its own.
 
         Of several domains' banks, the nearest counts.
+
+        Parameters
+        ----------
+        vectors : (clips, size)
+
+        Returns
+        -------
+        (clips, KINDS)
         """
         center, spread = model["own"]
         x = self._whitened(model, vectors)
@@ -111,10 +125,20 @@ class LocalDensity:
 
 
 def parts(rows: int, bins: int, which: str, groups: int) -> dict[str, np.ndarray]:
-    """Which dimensions of a vector of so many rows of bins make a part: (parts, size) for each way of cutting it.
+    """Which dimensions of a vector, which consists of rows of bins, make a part.
 
-    "bands": each row by itself, which is a modulation band, or a statistic over time. "groups": so many groups of adjacent bins,
-    all rows of them, equally wide, so that they overlap where bins do not divide. "both" of them; or "none", the whole vector.
+    Parameters
+    ----------
+    which
+        "bands": each row by itself, which is a modulation band, or a statistic over time. "groups": groups of adjacent bins, all
+        rows of them, equally wide, so that they overlap where bins do not divide. "both" of them; or "none", the whole vector.
+    groups
+        How many there are.
+
+    Returns
+    -------
+    dict of (parts, size) int
+        By the way of cutting the vector.
     """
     index = np.arange(rows * bins).reshape(rows, bins)
     width = -(-bins // groups)

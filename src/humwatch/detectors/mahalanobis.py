@@ -15,7 +15,7 @@ from humwatch.parameters import parameter
 
 @dataclass
 class Hyperparameters:
-    """transform, statistics: see ClipStatistics. shrinkage: see backends.gaussian; chosen on normal training clips alone."""
+    """Parameters of `ClipStatistics` and `backends.gaussian`; the shrinkage is chosen on normal training clips alone."""
 
     transform: str = parameter(**TRANSFORM)
     statistics: str = parameter(**STATISTICS)

@@ -63,7 +63,7 @@ def arrays(folder: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def log(folder: Path) -> pd.DataFrame:
-    """A row per epoch: epoch, train_loss, val_loss, seconds. Empty for detectors without epochs."""
+    """A row per epoch, none for detectors without: epoch, train_loss, val_loss, seconds."""
     text = _checked(folder, LOG).decode(errors="replace")
     table = pd.read_csv(io.StringIO(text), quoting=csv.QUOTE_NONE)  # seconds may hold anything: they have no checksum
     return table.assign(seconds=pd.to_numeric(table["seconds"], errors="coerce"))

@@ -27,29 +27,57 @@ class PerMachineDetector(BaseDetector):
 
     Scores are in units of the machine's own held-out normal clips, (raw score - median) / standard deviation, so that
     one threshold can serve several machines; where validation has none of its clips, its training clips do (they score
-    too low by what the model learnt by heart). A clip of a machine never heard gets the lowest score that any known
-    machine of its type gives it, or any known machine at all if the type is new too: is there one that sounds like it?
+    too low by what the model learnt by heart). A clip of a machine that training has not seen gets the lowest score that any
+    known machine of its type gives it, or any known machine at all if the type is new too: is there one that sounds like it?
 
     Which kind is best depends on the machine type, and normal clips can tell. "score" is, for each type, the kind with
     the highest mean AUC of stand-ins for anomalies against the held-out clips that they were made from (see `stand_ins`);
     of equals, and where there is one machine only, the first. No anomaly is needed.
+
+    Attributes
+    ----------
+    kinds
+        Names of the kinds of score, the fallback first.
+    chooses
+        Whether "score" is the best of them, and not the first.
     """
 
     on_device = scores_by_torch = False
-    kinds: Sequence[str]  # names of the kinds of score, the fallback first
-    chooses: bool = True  # whether "score" is the best of them, and not the first
+    kinds: Sequence[str]
+    chooses: bool = True
 
     def vectors(self, features: Features) -> np.ndarray:
-        """What the models look at: (clips, ...)."""
+        """What the models look at.
+
+        Returns
+        -------
+        (clips, ...)
+        """
         return self.statistics(features)
 
     @abstractmethod
     def fit_one(self, vectors: np.ndarray, domains: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        """Model of one machine's training clips: vectors (clips, ...), domains (clips,), the number of each clip's."""
+        """Model of one machine's training clips.
+
+        Parameters
+        ----------
+        vectors : (clips, ...)
+        domains : (clips,) int
+            The number of each clip's domain.
+        """
 
     @abstractmethod
     def score_one(self, model: dict[str, np.ndarray], vectors: np.ndarray) -> np.ndarray:
-        """Raw scores of clips, (clips, kinds)."""
+        """Raw scores of clips.
+
+        Parameters
+        ----------
+        vectors : (clips, ...)
+
+        Returns
+        -------
+        (clips, kinds)
+        """
 
     def fit(self, train: Features, validation: Features, context: FitContext) -> None:
         self.feature = train.parameters

@@ -1,4 +1,4 @@
-"""Normal clips made strange, since nobody has anomalies beforehand: what criteria without labels are computed on."""
+"""Normal clips made strange, on which criteria without labels are computed, since nobody has anomalies beforehand."""
 
 import hashlib
 from collections.abc import Iterator
@@ -46,11 +46,16 @@ def cut_paste(features: Features, copies: int = PSEUDO_COPIES) -> Features:
 def stand_ins(normal: Features, seed: int, few: int) -> Iterator[Features]:
     """Normal clips made strange: in each, a stretch of frames comes from a clip of a sibling (another id of its type).
 
-    With every share of SHARES once, from the whole clip to a hundredth of it: a sibling's whole clip is often told from
+    Every share of SHARES is used once, from the whole clip to a hundredth of it: a sibling's whole clip is often told from
     the machine's own by any score, and then shows none to be better. Frames that are few (up to `few`) do not follow in
     time, and a stretch of them is no sound: there the clip is replaced whole. Without a sibling, any other machine will
     do; with one machine there are no stand-ins. That scores which are good at this are good at anomalies is an
     assumption; it stands in for the knowledge of anomalies that nobody has beforehand.
+
+    Yields
+    ------
+    Features
+        Of all clips, for one share.
     """
     names = machine_names(normal.clips)
     partners = {name: _partners(names, name) for name in set(names)}

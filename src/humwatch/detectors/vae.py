@@ -1,7 +1,8 @@
-"""Variational autoencoder over windows of log-mel frames: the course report's model, its faults mended.
+"""Variational autoencoder over windows of log-mel frames.
 
 Kingma & Welling 2014, "Auto-Encoding Variational Bayes" (arXiv 1312.6114). Sizes, loss, input range and optimiser are those
-of the course baseline for DCASE 2020 Task 2. Scores use the mean of the latent code, so that they are not random.
+of a course's baseline for DCASE 2020 Task 2, whose faults are mended. Scores use the mean of the latent vector, so that they
+are not random.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ class Hyperparameters:
     batch_size: int = parameter(**base.BATCH_SIZE | {"default": 200})
     window: int = parameter(**base.WINDOW)
     hidden: list[int] = parameter([400, 400], "Sizes of the hidden layers.", **base.LAYERS)
-    latent: int = parameter(20, "Size of the latent code.", minimum=1, maximum=1_000_000)
+    latent: int = parameter(20, "Size of the latent vector.", minimum=1, maximum=1_000_000)
     kl_weight: float = parameter(0.01, "Weight of the KL divergence in the loss.", minimum=0, maximum=1_000_000)
     transform: str = parameter(**base.TRANSFORM)
     clip_low: float = parameter(**base.CLIP_LOW)

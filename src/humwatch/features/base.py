@@ -23,7 +23,15 @@ from humwatch.parameters import schema_of
 
 @dataclass(frozen=True)
 class Scale:
-    """The axes of a feature's frames. hop_seconds: time between frames; frequencies: Hz of each bin; None where unknown."""
+    """The axes of a feature's frames; None where they are unknown.
+
+    Attributes
+    ----------
+    hop_seconds
+        Time from one frame to the next.
+    frequencies : (bins,)
+        Centre of each bin in Hz.
+    """
 
     hop_seconds: float | None = None
     frequencies: np.ndarray | None = None
@@ -31,13 +39,23 @@ class Scale:
 
 @dataclass(frozen=True)
 class BaseFeature(ABC):
-    """Base of all features. Fields, each a `humwatch.parameters.parameter`, are what a configuration may state.
+    """Base of all features.
 
-    seconds_per_clip: CPU time of a ten-second clip, read and written, for planning; as slow as the slowest unless a feature
-    says otherwise. from_recordings: whether it is computed from samples, and not brought along. is_negative: whether values
-    can be below zero, so that they have no logarithm. is_waveform: whether a clip's frames can be its samples, one frame
-    after the other. hears_far: whether it takes the samples of several channels, (samples, channels), the one near the machine
-    first, and not those of one.
+    Fields, each a `humwatch.parameters.parameter`, are what a configuration may state.
+
+    Attributes
+    ----------
+    seconds_per_clip
+        CPU time of a ten-second clip, read and written, for planning; as slow as the slowest unless a feature says otherwise.
+    from_recordings
+        Whether it is computed from samples, and not brought along.
+    is_negative
+        Whether values can be below zero, so that they have no logarithm.
+    is_waveform
+        Whether a clip's frames can be its samples, one frame after the other.
+    hears_far
+        Whether it takes the samples of several channels, (samples, channels), the one near the machine first, and not those
+        of one.
     """
 
     seconds_per_clip: ClassVar[float] = 0.010
@@ -58,21 +76,52 @@ class BaseFeature(ABC):
 
     @abstractmethod
     def shape(self, sample_rate: int, seconds: float) -> tuple[int, int]:
-        """Frames of a clip of so many seconds, and bins."""
+        """Number of frames of a clip of so many seconds, and of bins."""
 
     @abstractmethod
     def __call__(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Frames of one clip, (frames, bins) float32, from its samples, (samples,) float32 at full scale 1.
+        """Frames of one clip.
 
-        Raises InputError where the clip has none, with a sentence that does not name it.
+        Parameters
+        ----------
+        samples : (samples,) float32
+            Full scale is 1.
+        sample_rate
+            In Hz.
+
+        Returns
+        -------
+        (frames, bins) float32
+
+        Raises
+        ------
+        InputError
+            The clip has no frames; the sentence does not name it.
         """
 
     def parameters(self, sample_rate: int) -> dict[str, Any]:
-        """What a file of these features states about itself. Raises InputError where they cannot be computed."""
+        """What a file of these features states about itself.
+
+        Raises
+        ------
+        InputError
+            They cannot be computed at this sample rate.
+        """
         return {"source": self.name, "sample_rate": sample_rate, **asdict(self)}
 
     def problems(self, sample_rate: int | None, seconds: float | None) -> Iterator[str]:
-        """What is wrong with the parameters, in sentences that begin with one's name. Clips: None where nothing is known."""
+        """What is wrong with the parameters.
+
+        Parameters
+        ----------
+        sample_rate, seconds
+            Of the clips, in Hz and in s; None where they are not known.
+
+        Yields
+        ------
+        sentence
+            It begins with the name of a parameter.
+        """
         yield from ()
 
     def has_known_frames(self, sample_rate: int | None, seconds: float | None) -> bool:
@@ -80,7 +129,7 @@ class BaseFeature(ABC):
         return bool(sample_rate and seconds)
 
     def memory(self, clips: int, sample_rate: int, seconds: float) -> float:
-        """Bytes that computing it takes where so many clips are held until they are written."""
+        """Bytes that computing it takes, where so many clips are held until they are written."""
         frames, bins = self.shape(sample_rate, seconds)
         return 12 * clips * frames * bins
 
@@ -122,7 +171,7 @@ def schemas() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def band_problems(fmin: float, fmax: float | None, sample_rate: int | None) -> Iterator[str]:
-    """As `problems`, of the parameters fmin and fmax; fmax None: half the sample rate."""
+    """As `BaseFeature.problems`, of the parameters fmin and fmax; fmax None: half the sample rate."""
     half = sample_rate / 2 if sample_rate else math.inf
     if fmax is not None and fmax > half:
         yield f"fmax is {fmax:g} Hz, above half the sample rate, {half:g} Hz: lower it"

@@ -25,8 +25,19 @@ def extract(
 ) -> None:
     """Compute `feature` of every clip of the table and write the store file `path`.
 
-    code: checksum of the code that computes it. Memory is that of one row group of clips, whatever their number. Raises one
-    InputError that lists all clips of which it cannot be computed.
+    Memory is that of one row group of clips, whatever their number.
+
+    Parameters
+    ----------
+    channel
+        As in `datasets.clips.read_samples`.
+    code
+        Checksum of the source code that computes the feature.
+
+    Raises
+    ------
+    InputError
+        It cannot be computed of some clips: a sentence for each of them.
     """
     parameters = feature.parameters(int(clips["sample_rate"].iloc[0])) | {"channel": channel}
     frames = _frames(folder, clips, feature, channel, progress)

@@ -7,9 +7,13 @@ import pandas as pd
 
 
 def split_validation(clips: pd.DataFrame, fraction: float, seed: int) -> np.ndarray:
-    """Which training clips are held out: (clips,) bool, `fraction` of every machine id's, at least one where it has two.
+    """Which training clips are held out: `fraction` of every machine id's, at least one where it has two.
 
     A clip's place in the draw is a hash of its name, so that new clips move few of the old ones.
+
+    Returns
+    -------
+    (clips,) bool
     """
     draw = _draw(clips, seed)
     held_out = np.zeros(len(clips), bool)
@@ -20,7 +24,12 @@ def split_validation(clips: pd.DataFrame, fraction: float, seed: int) -> np.ndar
 
 
 def every_other(clips: pd.DataFrame, seed: int) -> np.ndarray:
-    """Half of each machine id's clips, rounded down, drawn by their names as `split_validation` does: (clips,) bool."""
+    """Half of each machine id's clips, rounded down, drawn by their names as `split_validation` does.
+
+    Returns
+    -------
+    (clips,) bool
+    """
     draw = _draw(clips, seed)
     half = np.zeros(len(clips), bool)
     for rows in clips.groupby(["machine_type", "machine_id"]).indices.values():

@@ -21,7 +21,10 @@ from humwatch.features import store
 def clip_table(path: Path, names: Iterable[ClipName]) -> pd.DataFrame:
     """The clip table of these clips of the file `path`; sha256 is that of a clip's frames, as there is no recording.
 
-    Raises InputError for clips without frames and for values that are not finite.
+    Raises
+    ------
+    InputError
+        A clip has no frames, or values that are not finite.
     """
     wanted = {name.clip: name for name in names}
     rows = [
@@ -34,7 +37,10 @@ def clip_table(path: Path, names: Iterable[ClipName]) -> pd.DataFrame:
 def copy(path: Path, clips: pd.DataFrame, out: Path) -> None:
     """Write the features that the file `path` has of `clips` to the store file `out`, in the order of `path`.
 
-    Raises InputError where it lacks one of them, or says something else of it than the clip table.
+    Raises
+    ------
+    InputError
+        The file lacks one of them, or says something else of it than the clip table.
     """
     theirs = _clips(path)
     ours = clips.set_index("clip")

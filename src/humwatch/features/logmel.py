@@ -21,7 +21,7 @@ FRAMES_AT_ONCE = 64  # stays in the processor's cache; whole clips cost three ti
 
 @dataclass(frozen=True)
 class Feature(BaseFeature):
-    """Parameters of the spectrogram, and the spectrogram."""
+    """Log-mel spectrogram in dB."""
 
     n_mels: int = parameter(128, "Mel bins.", minimum=1, maximum=4096)
     n_fft: int = parameter(1024, "Samples per frame.", minimum=16, maximum=262144)
@@ -66,9 +66,19 @@ class Feature(BaseFeature):
         return replace(scale, frequencies=cls(**{name: stated[name] for name in names}).frequencies(rate))
 
     def __call__(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Log-mel frames of one clip in dB.
+        """Log-mel frames of one clip.
 
-        samples: (samples,) float32, full scale 1. Returns (1 + samples // hop_length, n_mels) float32.
+        Parameters
+        ----------
+        samples : (samples,) float32
+            Full scale is 1.
+        sample_rate
+            In Hz.
+
+        Returns
+        -------
+        (1 + samples // hop_length, n_mels) float32
+            In dB.
         """
         frames = self.windows(samples)
         mel = np.empty((len(frames), self.n_mels), np.float32)
@@ -78,18 +88,47 @@ class Feature(BaseFeature):
         return self.decibels(mel)
 
     def windows(self, samples: np.ndarray) -> np.ndarray:
-        """Samples (samples,) of each frame, (frames, n_fft) float32, a view."""
+        """The samples of each frame, as a view.
+
+        Parameters
+        ----------
+        samples : (samples,) float32
+
+        Returns
+        -------
+        (frames, n_fft) float32
+        """
         padded = np.pad(samples.astype(np.float32, copy=False), self.n_fft // 2)
         return np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
 
     def spectrum(self, windows: np.ndarray) -> np.ndarray:
-        """The Fourier transform of frames, (frames, n_fft / 2 + 1) complex64."""
+        """The Fourier transform of frames.
+
+        Parameters
+        ----------
+        windows : (frames, n_fft) float32
+            As from `windows`.
+
+        Returns
+        -------
+        (frames, n_fft / 2 + 1) complex64
+        """
         import scipy.fft
 
         return scipy.fft.rfft(windows * _window(self.n_fft), overwrite_x=True)
 
     def filtered(self, energy: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Mel bins, (frames, n_mels) float32, of energies (frames, n_fft / 2 + 1), which are overwritten."""
+        """Mel bins of energies.
+
+        Parameters
+        ----------
+        energy : (frames, n_fft / 2 + 1) float32
+            Overwritten.
+
+        Returns
+        -------
+        (frames, n_mels) float32
+        """
         if self.power != 2.0:
             energy **= self.power / 2
         mel = np.empty((len(energy), self.n_mels), np.float32)

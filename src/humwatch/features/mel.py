@@ -8,7 +8,12 @@ LINEAR_HZ, MEL_HZ, MEL_STEP = 1000.0, 200.0 / 3, np.log(6.4) / 27.0  # see mel_e
 
 
 def mel_filters(sample_rate: int, n_fft: int, n_mels: int, fmin: float = 0.0, fmax: float | None = None) -> np.ndarray:
-    """Slaney's mel filters, (n_mels, n_fft / 2 + 1) float32: triangles of equal area, the same bytes as `librosa.filters.mel`."""
+    """Slaney's mel filters, triangles of equal area: the same bytes as `librosa.filters.mel`.
+
+    Returns
+    -------
+    (n_mels, n_fft / 2 + 1) float32
+    """
     edges = mel_edges(sample_rate, n_mels, fmin, fmax)
     ramps = np.subtract.outer(edges, np.fft.rfftfreq(n_fft, 1 / sample_rate))
     widths = np.diff(edges)[:, None]
@@ -20,9 +25,18 @@ def mel_filters(sample_rate: int, n_fft: int, n_mels: int, fmin: float = 0.0, fm
 
 
 def mel_edges(sample_rate: int, n_mels: int, fmin: float, fmax: float | None) -> np.ndarray:
-    """Where the filters begin, have their centres and end, (n_mels + 2,) in Hz, evenly spaced on Slaney's mel scale.
+    """Where the filters begin, have their centres and end, evenly spaced on Slaney's mel scale.
 
-    It is linear up to 1 kHz, 15 mel, and logarithmic above, 27 mel for a factor of 6.4 (Slaney 1998, "Auditory toolbox").
+    The scale is linear up to 1 kHz, 15 mel, and logarithmic above, 27 mel for a factor of 6.4.
+
+    Returns
+    -------
+    (n_mels + 2,)
+        In Hz.
+
+    References
+    ----------
+    Slaney 1998, "Auditory toolbox".
     """
     ends = np.array([fmin, fmax or sample_rate / 2])
     high = ends >= LINEAR_HZ

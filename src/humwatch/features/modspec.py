@@ -34,7 +34,7 @@ BLOCK = 200  # frames at a time, which stay in the processor's cache
 
 @dataclass(frozen=True)
 class Feature(BaseFeature):
-    """Parameters of the modulation spectrum, and the modulation spectrum."""
+    """Modulation spectrum, as linear energies."""
 
     bands: int = parameter(60, "Acoustic bands.", minimum=1, maximum=2000)
     fmin: float = parameter(125.0, "Centre of the lowest acoustic band in Hz.", minimum=0, maximum=500000)
@@ -84,13 +84,28 @@ class Feature(BaseFeature):
             )
 
     def __call__(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Energies of one clip, linear, in squares of full scale: take their logarithm.
+        """Energies of one clip.
 
-        samples: (samples,) float32, full scale 1. Returns (modulation_bands, bands) float32, bands from fmin upwards.
         A sine of amplitude A whose amplitude is modulated by the depth m has some A**2 * m**2 / 2 in its own cell, where the
         band is wider than the frame's own 200 Hz (above 2 kHz) and the modulation slower than the frame (below 20 Hz); at
         150 Hz it is a tenth of that, at 128 Hz of modulation a third.
-        Raises InputError for a clip shorter than one period of modulation_low.
+
+        Parameters
+        ----------
+        samples : (samples,) float32
+            Full scale is 1.
+        sample_rate
+            In Hz.
+
+        Returns
+        -------
+        (modulation_bands, bands) float32
+            Linear, in squares of full scale: take their logarithm. Bands are from fmin upwards.
+
+        Raises
+        ------
+        InputError
+            The clip is shorter than one period of modulation_low.
         """
         import scipy.fft
 

@@ -44,12 +44,19 @@ class Feature(logmel.Feature):
         return super().shape(sample_rate, seconds)[0], self.bins
 
     def __call__(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Frames of one clip in dB, (frames, bins) float32.
+        """Frames of one clip.
 
         Parameters
         ----------
         samples : (samples, channels) float32
-            At full scale 1, the channel near the machine first.
+            Full scale is 1; the channel near the machine comes first.
+        sample_rate
+            In Hz.
+
+        Returns
+        -------
+        (frames, bins) float32
+            In dB.
         """
         near, *others = (self.spectrum(self.windows(channel)) for channel in samples.T)
         far = np.stack(others)  # (channels, frames, n_fft / 2 + 1)
@@ -65,7 +72,17 @@ class Feature(logmel.Feature):
 
 
 def residual(near: np.ndarray, far: np.ndarray) -> np.ndarray:
-    """What of the near spectrum (frames, bins) no combination of the far ones (channels, frames, bins) explains, bin by bin."""
+    """What of the near spectrum no combination of the far ones explains, bin by bin.
+
+    Parameters
+    ----------
+    near : (frames, bins) complex64
+    far : (channels, frames, bins) complex64
+
+    Returns
+    -------
+    (frames, bins)
+    """
     far = far.astype(np.complex128)  # sums of products in single precision lose what weak bins need
     gram = np.einsum("jtf,ktf->fjk", far.conj(), far)
     ridge = RIDGE * np.trace(gram, axis1=1, axis2=2).real / len(far) + np.finfo(np.float32).tiny
@@ -75,6 +92,16 @@ def residual(near: np.ndarray, far: np.ndarray) -> np.ndarray:
 
 
 def subtracted(near: np.ndarray, far: np.ndarray) -> np.ndarray:
-    """Energies (frames, bins) without the share of the far ones."""
+    """Energies without the share of the far ones.
+
+    Parameters
+    ----------
+    near, far : (frames, bins)
+        Energies.
+
+    Returns
+    -------
+    (frames, bins)
+    """
     gain = (near * far).sum(axis=0) / np.maximum(np.square(far).sum(axis=0), np.finfo(np.float32).tiny)
     return np.maximum(near - gain * far, FLOOR * near)

@@ -51,8 +51,17 @@ def folders(
 ) -> dict[str, str]:
     """Folder of each feature that was computed elsewhere, a file per machine type in it.
 
-    features, dataset: these sections of a validated configuration. used: the features of its trials. Raises InputError
-    where a folder or a file is missing, and for a feature that would need recordings where the data set has none.
+    Parameters
+    ----------
+    features, dataset
+        These sections of a validated configuration.
+    used
+        The features of its trials.
+
+    Raises
+    ------
+    InputError
+        A folder or a file is missing, or a feature would need recordings where the data set has none.
     """
     own = dataset["path"] if dataset["source"] == "parquet" else None
     found = {name: one.get("path", own) for name, one in features.items() if one["source"] == "parquet"}

@@ -33,11 +33,17 @@ MAPPED_ABOVE = 8_000_000_000  # bytes of frames; more are mapped from a temporar
 class Features:
     """Features of some clips, in one array.
 
-    values: (frames of all clips, bins) float32. Clip i owns `values[starts[i]:starts[i + 1]]`.
-    starts: (clips + 1,) int64.
-    clips: a row per clip: clip, machine_type, machine_id, split, label (0 normal, 1 anomaly, missing).
-    parameters: what the features were made with.
-    mapped: whether values are read from a file as they are needed, and not held in memory.
+    Attributes
+    ----------
+    values : (frames of all clips, bins) float32
+        Clip i owns `values[starts[i]:starts[i + 1]]`.
+    starts : (clips + 1,) int64
+    clips
+        A row per clip: clip, machine_type, machine_id, split, label (0 normal, 1 anomaly, missing).
+    parameters
+        What the features were made with.
+    mapped
+        Whether values are read from a file as they are needed, and not held in memory.
     """
 
     values: np.ndarray
@@ -48,7 +54,13 @@ class Features:
 
     @classmethod
     def of(cls, frames: Sequence[np.ndarray], clips: pd.DataFrame, parameters: dict[str, Any]) -> "Features":
-        """From the frames of each clip, (frames, bins), in the order of `clips`; of one clip at least."""
+        """From the frames of each clip.
+
+        Parameters
+        ----------
+        frames : one or more of (frames, bins)
+            In the order of `clips`.
+        """
         starts = np.concatenate([[0], np.cumsum([len(of_clip) for of_clip in frames])])
         return cls(np.concatenate(frames), starts, clips, parameters)
 
@@ -60,7 +72,12 @@ class Features:
         return self.values[self.starts[i] : self.starts[i + 1]]
 
     def select(self, keep: np.ndarray) -> "Features":
-        """The clips where `keep` (a boolean per clip) holds. Copies their frames."""
+        """A copy of the clips where `keep` holds.
+
+        Parameters
+        ----------
+        keep : (clips,) bool
+        """
         rows = np.flatnonzero(keep)
         counts = np.diff(self.starts)[rows]
         starts = np.concatenate([[0], np.cumsum(counts)])
@@ -81,8 +98,13 @@ def write(
 ) -> None:
     """Write the features of `clips`, in their order, to `path` (by way of a temporary name).
 
-    frames: a (frames, bins) float32 array per clip. sources: one checksum over all source clips; each clip's own
-    checksum is the column sha256. code: checksum of the code that computes the frames.
+    Parameters
+    ----------
+    frames : (frames, bins) float32 per clip
+    sources
+        One checksum over all recordings; each clip's own checksum is the column sha256.
+    code
+        Checksum of the source code that computes the frames.
     """
     described = {"parameters": parameters, "sources_sha256": sources, "code_sha256": code}
     metadata = parquet.blank({METADATA_KEY: json.dumps(described, sort_keys=True)})
@@ -116,7 +138,12 @@ def write(
 def read(paths: Iterable[Path], machine_id: str | None = None, foreign: bool = False) -> Features:
     """Read whole files into one array; memory is the data plus one row group, or less where the data is mapped.
 
-    machine_id: keep this machine's clips only. foreign: the files were written elsewhere and have no checksum of ours.
+    Parameters
+    ----------
+    machine_id
+        Of the only machine whose clips are kept; None: all.
+    foreign
+        Whether the files were written elsewhere, and have no checksum of ours.
     """
     opened = [_open(Path(path), foreign) for path in paths]
     return _read(opened, machine_id, lambda clips: np.zeros(len(clips), int), 1)[0]
@@ -125,7 +152,13 @@ def read(paths: Iterable[Path], machine_id: str | None = None, foreign: bool = F
 def read_split(
     paths: Iterable[Path], second: Callable[[pd.DataFrame], np.ndarray], machine_id: str | None = None
 ) -> tuple[Features, Features]:
-    """As `read`, but in two parts, of which `second` says, by a boolean per clip, what belongs to the second."""
+    """As `read`, but in two parts.
+
+    Parameters
+    ----------
+    second
+        Says of a clip table which clips belong to the second part, (clips,) bool.
+    """
     opened = [_open(Path(path)) for path in paths]
     first, other = _read(opened, machine_id, lambda clips: second(clips).astype(int), 2)
     return first, other
@@ -170,7 +203,7 @@ class _Collected:
         """frames: at most so many."""
         self.bins, self.used = bins, 0
         self.counts: list[np.ndarray] = [np.zeros(1, np.int64)]
-        # Its name is gone at once, its disk space when the array is.
+        # The file has no name any more; its disk space is free when the array is gone.
         self.file = tempfile.TemporaryFile() if 4 * frames * bins > MAPPED_ABOVE else None  # noqa: SIM115
         # Memory that is not written is not taken.
         self.values = np.empty((0 if self.file else frames, bins), np.float32)
@@ -215,7 +248,13 @@ def parameters(path: Path) -> dict[str, Any]:
 
 
 def foreign(path: Path) -> tuple[int, dict[str, Any]]:
-    """Values per frame and parameters of a file written elsewhere; InputError where it has not the store's schema."""
+    """Values per frame, and parameters, of a file written elsewhere.
+
+    Raises
+    ------
+    InputError
+        It has not the store's schema.
+    """
     opened = _open(Path(path), is_foreign=True)
     return opened.bins, opened.parameters
 

@@ -50,9 +50,23 @@ class Feature(BaseFeature):
             yield f"hop_length is {self.hop_length}, longer than a clip of {length:g} s: lower it"
 
     def __call__(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-        """samples: (samples,) float32, full scale 1. Returns (samples // hop_length, hop_length) float32.
+        """Frames of one clip.
 
-        Raises InputError for a clip of less than one frame.
+        Parameters
+        ----------
+        samples : (samples,) float32
+            Full scale is 1.
+        sample_rate
+            In Hz.
+
+        Returns
+        -------
+        (samples // hop_length, hop_length) float32
+
+        Raises
+        ------
+        InputError
+            The clip is shorter than one frame.
         """
         if self.seconds is not None:
             samples = np.resize(samples, round(self.seconds * sample_rate))

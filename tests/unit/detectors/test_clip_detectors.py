@@ -316,7 +316,7 @@ def test_each_epoch_is_reported_and_an_easy_task_is_warned_of(caplog):
     validation = train.select(np.arange(len(train)) % 5 == 0)
     detector = detector_class("id_classifier")(**SMALL["id_classifier"], averaging=0.9)
     with caplog.at_level(logging.WARNING):
-        detector.fit(train, validation, FitContext(epochs=3, report=lambda epoch, row: rows.append((epoch, row))))
+        detector.fit(train, validation, FitContext(epochs=3, on_epoch=lambda epoch, row: rows.append((epoch, row))))
     assert [epoch for epoch, _ in rows] == [1, 2, 3]
     assert all(set(row) == {"train_loss", "val_loss", "seconds"} for _, row in rows)
     assert caplog.text.count("too easy") == 1

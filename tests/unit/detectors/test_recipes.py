@@ -140,7 +140,7 @@ def test_fast_learns_sooner():
 
     def validation_loss(recipe, epochs):
         losses = []
-        context = base.FitContext(epochs=epochs, report=lambda epoch, row: losses.append(row["val_loss"]))
+        context = base.FitContext(epochs=epochs, on_epoch=lambda epoch, row: losses.append(row["val_loss"]))
         Detector(**SMALL, recipe=recipe).fit(toy_features(), toy_features(4, seed=1), context)
         return losses[-1]
 
@@ -160,7 +160,7 @@ def test_patience(tmp_path):
 
     def fit(epochs, detector=None):
         detector = detector or Detector(**SMALL, learning_rate=0.03, recipe="report", patience=4)
-        context = base.FitContext(epochs=epochs, report=lambda epoch, row: losses.append(row["val_loss"]))
+        context = base.FitContext(epochs=epochs, on_epoch=lambda epoch, row: losses.append(row["val_loss"]))
         detector.fit(toy_features(4), toy_features(4, seed=1), context)
         return detector
 

@@ -33,7 +33,7 @@ def test_parameters_of_the_course_model():
 
 
 def test_loss_by_hand():
-    """Sum of squared errors + kl_weight * KL, against the formulae in numpy; the mean code is used without noise."""
+    """Sum of squared errors + kl_weight * KL, against the formulae in numpy; the mean latent vector is used, without noise."""
     detector = fitted(1)
     windows = Windows(toy_features(), 3)
     raw, _ = windows.gather(torch.arange(5))
@@ -47,7 +47,7 @@ def test_loss_by_hand():
 
 
 def test_validation_loss_is_the_mean_over_windows():
-    """The course code broadcast (batch, 1, 640) against (batch, 640)."""
+    """The course baseline broadcast (batch, 1, 640) against (batch, 640)."""
     network = fitted(1).network
     windows = Windows(toy_features(), 3)
     one_by_one = [network.raw_loss(*windows.gather(torch.tensor([i])), None).item() for i in range(len(windows))]

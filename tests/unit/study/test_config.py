@@ -276,7 +276,7 @@ def test_every_number_has_its_limits():
         ({"features": {"logmel": {"n_mels": 4096, "hop_length": 1}}}, "config: features.logmel needs about 503 GB of memory"),
         ({"features": {"m": {"source": "modspec", "bands": 10**7}}}, "config: features.m.bands is 10000000, it must be"),
         ({"trial": {"detector": "mahalanobis", "statistics": "flatten"}}, "a trial of mahalanobis needs about 129 GB"),
-        ({"trial": {"detector": "id_classifier", "members": 1000}}, "at most 64 are allowed: lower trial.members 1000"),
+        ({"trial": {"detector": "id_classifier", "members": 1000, "subclusters": 100}}, "subclusters 100 or trial.members 1000"),
         ({"features": {"logmel": {"fmin": 5000, "fmax": 5000.0}}}, "config: features.logmel.fmin is 5000 Hz, it must be below"),
         ({"features": {"logmel": {"fmin": 8000}}}, "features.logmel.fmin is 8000 Hz, it must be below half the sample rate, 8"),
         ({"features": {"logmel": {"fmax": 8001}}}, "features.logmel.fmax is 8001 Hz, above half the sample rate, 8000 Hz"),

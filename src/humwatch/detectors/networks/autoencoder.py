@@ -10,9 +10,12 @@ from humwatch.detectors.reconstruction.network import WindowNetwork
 
 
 class Autoencoder(WindowNetwork):
-    """inputs - 128 x 4 - 8 - 128 x 4 - inputs; batch normalisation and ReLU after every layer but the last.
+    """inputs - hidden - bottleneck - hidden reversed - inputs; batch normalisation and ReLU after every layer but the last.
 
-    momentum: what each step adds to batch normalisation's running averages.
+    Parameters
+    ----------
+    momentum
+        What each step adds to batch normalisation's running averages.
     """
 
     def __init__(self, inputs: int, hidden: list[int], bottleneck: int, momentum: float = 0.01) -> None:

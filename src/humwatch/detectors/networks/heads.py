@@ -1,7 +1,8 @@
 """From embeddings to classes: angular heads, their losses, and ways to mix or multiply the classes.
 
-Both heads return scaled logits (batch, classes). The loss is `torch.nn.functional.cross_entropy(logits, labels)`,
-which takes class numbers (batch,) int64 as well as soft labels (batch, classes).
+Both heads take embeddings (batch, size) and return scaled logits (batch, classes). The loss is
+`torch.nn.functional.cross_entropy(logits, labels)`, which takes class numbers (batch,) int64 as well as soft labels
+(batch, classes).
 """
 
 import math
@@ -12,12 +13,17 @@ from torch.nn import functional as F
 
 
 class ArcFace(nn.Module):
-    """Additive angular margin (Deng et al. 2019); with sub-clusters the nearest centre of a class counts (Deng et al. 2020).
+    """Additive angular margin; with sub-clusters the nearest centre of a class counts.
 
     logit_c = scale * cos(theta_c + margin * y_c), where y_c is the label of class c: 0 or 1, or a share between them,
     so that a clip mixed of two classes gets a margin on each, in proportion.
     Without labels there is no margin. Beyond theta = pi - margin, where the cosine would rise again, the logit
     goes on falling as scale * (cos(theta) - margin * sin(margin)).
+
+    References
+    ----------
+    Deng et al. 2019, "ArcFace: Additive Angular Margin Loss for Deep Face Recognition".
+    Deng et al. 2020, "Sub-center ArcFace: Boosting Face Recognition by Large-Scale Noisy Web Faces".
     """
 
     def __init__(
@@ -39,10 +45,17 @@ class ArcFace(nn.Module):
 
 
 class SubclusterAdaCos(nn.Module):
-    """Several centres per class and a scale that needs no tuning (Wilkinghoff 2021, 2023; AdaCos: Zhang et al. 2019).
+    """Several centres per class and a scale that needs no tuning.
 
     A class's probability is the sum over its centres, hence logit_c = log sum_k exp(scale * cos(theta_ck)).
     The scale is sqrt(2) * ln(classes * subclusters - 1).
+
+    References
+    ----------
+    Wilkinghoff 2021, "Sub-cluster AdaCos: Learning representations for anomalous sound detection".
+    Wilkinghoff 2023, "Design choices for learning embeddings from auxiliary tasks for domain generalization in anomalous sound
+    detection".
+    Zhang et al. 2019, "AdaCos: Adaptively scaling cosine logits for effectively learning deep face representations".
     """
 
     scale: Tensor
@@ -62,19 +75,39 @@ class SubclusterAdaCos(nn.Module):
 
 
 def mixup(wave: Tensor, labels: Tensor, probability: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mix each clip with another of its batch, with the given probability (Zhang et al. 2018).
+    """Mix each clip with another of its batch, with the given probability.
 
-    Parameters: wave (batch, samples); labels (batch, classes), one-hot; generator on the CPU, the only source of chance.
-    Returns the mixed clips and their soft labels, of the same shapes.
+    Parameters
+    ----------
+    wave : (batch, samples)
+    labels : (batch, classes)
+        One-hot.
+    generator
+        On the CPU, the only source of chance.
+
+    Returns
+    -------
+    wave : (batch, samples)
+    labels : (batch, classes)
+        Soft.
+
+    References
+    ----------
+    Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
     """
     partner, lam = draw_mixup(len(wave), probability, generator)
     return mix(wave, partner, lam), mix(labels, partner, lam)
 
 
 def draw_mixup(batch: int, probability: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Each clip's partner (batch,) int64, never itself, and its own share lam (batch,), 1 where it stays unmixed.
+    """Draw what `mix` mixes.
 
-    lam is uniform in [0, 1] (Wilkinghoff 2023).
+    Returns
+    -------
+    partner : (batch,) int64
+        Of each clip, never itself.
+    lam : (batch,)
+        Each clip's own share, uniform in [0, 1] (Wilkinghoff 2023); 1 where it stays unmixed.
     """
     partner = _partners(batch, generator)
     lam = torch.rand(batch, generator=generator)
@@ -82,7 +115,18 @@ def draw_mixup(batch: int, probability: float, generator: torch.Generator) -> tu
 
 
 def mix(values: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
-    """Lam * values + (1 - lam) * values[partner], clip by clip; values (batch, anything)."""
+    """The sum lam * values + (1 - lam) * values[partner], clip by clip.
+
+    Parameters
+    ----------
+    values : (batch, ...)
+    partner, lam : (batch,)
+        As from `draw_mixup`.
+
+    Returns
+    -------
+    (batch, ...)
+    """
     lam = lam.to(values)[:, None]
     return lam * values + (1 - lam) * values[partner.to(values.device)]
 
@@ -90,12 +134,26 @@ def mix(values: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
 def feature_exchange(
     embedding: Tensor, labels: Tensor, probability: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """FeatEx (Wilkinghoff 2024): give a clip another clip's spectrogram half, and ask the head whose the halves are.
+    """FeatEx: give a clip another clip's spectrogram half, and ask the head whose the halves are.
 
-    Parameters: embedding (batch, 256), the two branches of `DualBranch` one after the other; labels (batch, classes).
-    Returns the embedding and labels (batch, 3 * classes): (y, 0, 0) for a clip left as it is, and
-    (0, y / 2, y_partner / 2) for an exchanged one. They go to a head of their own, with 3 * classes and trainable
-    centres, whose loss is added to that of the plain head. Worth it where ids are few: the task is harder.
+    The result goes to a head of its own, with 3 * classes and trainable centres, whose loss is added to that of the plain
+    head. Worth it where ids are few: the task is harder.
+
+    Parameters
+    ----------
+    embedding : (batch, 256)
+        The two branches of `DualBranch` one after the other.
+    labels : (batch, classes)
+
+    Returns
+    -------
+    embedding : (batch, 256)
+    labels : (batch, 3 * classes)
+        (y, 0, 0) for a clip left as it is, and (0, y / 2, y_partner / 2) for an exchanged one.
+
+    References
+    ----------
+    Wilkinghoff 2024, "Self-supervised learning for anomalous sound detection".
     """
     partner = _partners(len(embedding), generator).to(embedding.device)
     exchanged = (torch.rand(len(embedding), generator=generator) < probability).to(embedding.device)[:, None]
@@ -108,18 +166,35 @@ def feature_exchange(
 
 
 def speed_change(wave: Tensor, factor: float) -> Tensor:
-    """Play clips (batch, samples) faster (factor > 1, higher too) or slower, by linear interpolation.
+    """Play clips faster (factor > 1, higher too) or slower, by linear interpolation.
 
     The length is kept: a slowed clip loses its end, a hastened one goes on backwards from its end, which leaves no click.
     Makes pseudo-classes: id x factor.
+
+    Parameters
+    ----------
+    wave : (batch, samples)
+
+    Returns
+    -------
+    (batch, samples)
     """
     return _read(wave, factor, wave.shape[1])
 
 
 def pitch_shift(wave: Tensor, semitones: float) -> Tensor:
-    """Raise (or lower) the pitch of clips (batch, samples) at their own pace. Makes pseudo-classes: id x semitones.
+    """Raise (or lower) the pitch of clips at their own pace.
 
-    A phase vocoder (1024-point, hop 256) stretches the clip in time, then reading it faster squeezes it back.
+    A phase vocoder (1024-point, hop 256) stretches the clip in time, then reading it faster squeezes it back. Makes
+    pseudo-classes: id x semitones.
+
+    Parameters
+    ----------
+    wave : (batch, samples)
+
+    Returns
+    -------
+    (batch, samples)
     """
     factor = 2 ** (semitones / 12)
     window = torch.hann_window(1024, device=wave.device, dtype=wave.dtype)

@@ -22,7 +22,17 @@ class Interpolation(WindowNetwork):
         self.layers = nn.Sequential(*layers, nn.Linear(hidden[-1], bins))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, window * bins), of which the middle frame is not looked at. Returns (batch, bins)."""
+        """The predicted middle frame.
+
+        Parameters
+        ----------
+        x : (batch, window * bins)
+            The middle frame is not looked at.
+
+        Returns
+        -------
+        (batch, bins)
+        """
         return self.layers(self.around(x))
 
     def around(self, x: Tensor) -> Tensor:

@@ -46,12 +46,18 @@ class Members:
 
     Parameters
     ----------
-    p : the detector's hyper-parameters.
-    shape : of one input.
-    sample_rate : in Hz.
-    ids : number of machine ids, which are the classes.
-    pseudo_classes : "none", or what makes further classes of each id.
-    seed : of the weights.
+    p
+        The detector's hyper-parameters.
+    shape
+        Of one input.
+    sample_rate
+        In Hz.
+    ids
+        Number of machine ids, which are the classes.
+    pseudo_classes
+        "none", or what makes further classes of each id.
+    seed
+        Of the weights.
     """
 
     def __init__(
@@ -72,7 +78,7 @@ class Members:
         self.saved: dict[str, np.ndarray] = {}  # the optimiser's state, until a training goes on
 
     def begin(self, device: str) -> None:
-        """Before epochs are trained on a device."""
+        """Make ready to train epochs on a device."""
         for module in (self.trained, self.average):
             module.to(device)
         if self.optimizer is None:
@@ -80,7 +86,14 @@ class Members:
             self.optimizer.set_state(self.saved)
 
     def train_epoch(self, inputs: np.ndarray, ids: np.ndarray, seed: int, epoch: int) -> float:
-        """Mean loss per clip and member. inputs: (clips, ...) float32; ids: (clips,) int64, the number of each clip's."""
+        """Train one epoch; return the mean loss per clip and member.
+
+        Parameters
+        ----------
+        inputs : (clips, ...) float32
+        ids : (clips,) int64
+            The number of each clip's id.
+        """
         generator = generator_for(seed, epoch)  # on the CPU, the only source of chance
         x, labels = torch.from_numpy(inputs), torch.from_numpy(ids)
         self.trained.train()
@@ -102,7 +115,20 @@ class Members:
         return total.item() / len(x) / self.p.members
 
     def varied(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Each clip made one of its id's variants by chance: (batch, ...) and (batch,) -> the same shapes."""
+        """Each clip made one of its id's variants by chance.
+
+        Parameters
+        ----------
+        x : (batch, ...)
+        labels : (batch,) int64
+            Numbers of ids.
+
+        Returns
+        -------
+        x : (batch, ...)
+        labels : (batch,) int64
+            Numbers of classes.
+        """
         if self.change is None:
             return x, labels
         variant = torch.randint(self.variants, (len(x),), generator=generator)
@@ -114,9 +140,18 @@ class Members:
 
     @torch.no_grad()
     def embed(self, inputs: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """The members' unit embeddings side by side, (clips, size), and their mean log probability of each id, (clips, ids).
+        """Embed clips by all members, and classify them.
 
-        Of an id, that of its clips as they are.
+        Parameters
+        ----------
+        inputs : (clips, ...) float32
+
+        Returns
+        -------
+        embeddings : (clips, size)
+            The members' unit embeddings side by side.
+        log_probability : (clips, classes)
+            The mean over members.
         """
         members = cast(list[Member], list(self.average.eval().module.children()))
         embeddings, log_probabilities = [], []
@@ -164,7 +199,14 @@ class Member(nn.Module):
         self.exchange_head = SubclusterAdaCos(size, 3 * classes, p.subclusters) if exchange else None
 
     def loss(self, x: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Cross-entropy of inputs (batch, ...) and soft labels (batch, classes)."""
+        """Cross-entropy, with exchanged embeddings the sum of both heads'.
+
+        Parameters
+        ----------
+        x : (batch, ...)
+        labels : (batch, classes)
+            Soft.
+        """
         embedding = self.network(x)
         loss = F.cross_entropy(self.head(embedding, labels), labels)
         if self.exchange_head is not None:
@@ -174,5 +216,5 @@ class Member(nn.Module):
 
 
 def running_average(keep: float, averaged: Any, current: Any, steps: Tensor) -> None:
-    """The exponential average spans a tenth of the steps at first, so that it forgets how the weights began."""
+    """Update the exponential average; at first it spans a tenth of the steps, so that it forgets how the weights began."""
     get_ema_multi_avg_fn(min(keep, (1 + steps.item()) / (10 + steps.item())))(averaged, current, steps)

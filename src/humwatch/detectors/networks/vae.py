@@ -15,7 +15,12 @@ LOG_VAR_RANGE = (-30.0, 20.0)  # a large learning rate would overflow its expone
 class VAE(WindowNetwork):
     """inputs - hidden - (mu, log var) - hidden reversed - inputs; ReLU, sigmoid at the end.
 
-    858,280 parameters for 640 inputs, hidden [400, 400], latent 20. kl_weight: of the KL divergence in the loss.
+    858,280 parameters for 640 inputs, hidden [400, 400], latent 20.
+
+    Parameters
+    ----------
+    kl_weight
+        Of the KL divergence in the loss.
     """
 
     def __init__(self, inputs: int, hidden: list[int], latent: int, kl_weight: float) -> None:
@@ -27,9 +32,18 @@ class VAE(WindowNetwork):
         self.decoder = nn.Sequential(*_dense([latent, *hidden[::-1]]), nn.Linear(hidden[0], inputs), nn.Sigmoid())
 
     def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """x: (batch, inputs); noise: (batch, latent), standard normal, or None for the mean of the latent code.
+        """The reconstruction of windows, from a latent vector that is drawn, or from its mean.
 
-        Returns reconstruction (batch, inputs), mu and log var (batch, latent).
+        Parameters
+        ----------
+        x : (batch, inputs)
+        noise : (batch, latent)
+            Standard normal; None for the mean of the latent vector.
+
+        Returns
+        -------
+        reconstruction : (batch, inputs)
+        mu, log_var : (batch, latent)
         """
         h = self.encoder(self.standardise(x))
         mu, log_var = self.mu(h).float(), self.log_var(h).float().clamp(*LOG_VAR_RANGE)

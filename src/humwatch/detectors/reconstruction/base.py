@@ -92,11 +92,31 @@ class ReconstructionDetector(BaseDetector):
 
     @abstractmethod
     def latent(self, weights: Weights, windows: np.ndarray) -> np.ndarray:
-        """What the narrowest layer makes of scaled windows: (batch, window * bins) -> (batch, size) float32."""
+        """The latent vector of each window: the output of the narrowest layer.
+
+        Parameters
+        ----------
+        windows : (batch, window * bins) float32
+            Scaled.
+
+        Returns
+        -------
+        (batch, size) float32
+        """
 
     @abstractmethod
     def errors(self, weights: Weights, windows: np.ndarray) -> np.ndarray:
-        """The error of each scaled window: (batch, window * bins) -> (batch,) float32."""
+        """The reconstruction error of each window.
+
+        Parameters
+        ----------
+        windows : (batch, window * bins) float32
+            Scaled.
+
+        Returns
+        -------
+        (batch,) float32
+        """
 
     @classmethod
     @abstractmethod
@@ -123,7 +143,11 @@ class ReconstructionDetector(BaseDetector):
 
     @classmethod
     def hops(cls, parameters: Mapping[str, Any]) -> tuple[int, int]:
-        """Recipe "fast": training windows side by side; every other scored, inner frames being in at least two."""
+        """Frames from one window to the next, in training and in scoring.
+
+        By recipe "fast", training windows stand side by side, and every other one is scored, so that inner frames are in at
+        least two.
+        """
         window = parameters["window"]
         return (window, max(1, min(cls.fast_hop, window // 2))) if parameters["recipe"] == "fast" else (1, 1)
 
@@ -174,11 +198,23 @@ class ReconstructionDetector(BaseDetector):
         return self.hops(vars(self.hyperparameters))[1]
 
     def window_errors(self, features: Features, hop: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Error of a window every `hop` frames, (windows of all clips,) float32, and the number of windows per clip."""
+        """Error of a window every `hop` frames.
+
+        Returns
+        -------
+        errors : (windows of all clips,) float32
+        per_clip : (clips,)
+            Number of windows of each clip.
+        """
         return self._each(self.errors, features, hop)
 
     def embed(self, features: Features) -> np.ndarray:
-        """The mean of the latent vectors of each clip's windows, (clips, size)."""
+        """The mean of the latent vectors of each clip's windows.
+
+        Returns
+        -------
+        (clips, size)
+        """
         found, per_clip = self._each(self.latent, features, self.hop)
         return np.array([clip.mean(axis=0) for clip in np.split(found, np.cumsum(per_clip)[:-1])])
 
@@ -222,10 +258,10 @@ class ReconstructionDetector(BaseDetector):
         return network
 
     def _count_epochs(self, context: FitContext) -> FitContext:
-        def report(epoch: int, row: dict[str, float]) -> None:
+        def on_epoch(epoch: int, row: dict[str, float]) -> None:
             self.epoch = epoch
             if not row["val_loss"] >= self.best[0]:  # without held-out clips it is NaN: training never ends early
                 self.best = np.array([row["val_loss"], epoch])
-            context.report(epoch, row)
+            context.on_epoch(epoch, row)
 
-        return dataclasses.replace(context, report=report)
+        return dataclasses.replace(context, on_epoch=on_epoch)

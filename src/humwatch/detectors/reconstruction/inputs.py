@@ -33,7 +33,7 @@ def first_frames(features: Features, window: int, hop: int) -> tuple[np.ndarray,
     Raises
     ------
     InputError
-        That names every clip shorter than one window.
+        Clips are shorter than one window: a sentence for each of them.
     """
     lengths = np.diff(features.starts)
     if (short := lengths < window).any():
@@ -50,9 +50,13 @@ def first_frames(features: Features, window: int, hop: int) -> tuple[np.ndarray,
 
 
 def scaled(features: Features, hyperparameters: Any, weights: Weights, hop: int) -> Iterator[np.ndarray]:
-    """Windows, `hop` frames apart, in [0, 1] as `scaling` does it for training: (batch, window * bins) float32 at a time.
+    """Windows, `hop` frames apart, in [0, 1] as `scaling` does it for training, a batch at a time.
 
     Frames are scaled before windows are made of them, since each frame is in several.
+
+    Yields
+    ------
+    (batch, window * bins) float32
     """
     p, bins = hyperparameters, features.values.shape[1]
     first, per_clip = first_frames(features, p.window, hop)
@@ -68,7 +72,16 @@ def scaled(features: Features, hyperparameters: Any, weights: Weights, hop: int)
 
 
 def standardised(windows: np.ndarray, weights: Weights) -> np.ndarray:
-    """As `scaling.Standardise` does it, where the training did: (batch, window * bins) -> the same shape."""
+    """Windows standardised as `scaling.Standardise` does it, where the training did, else as they are.
+
+    Parameters
+    ----------
+    windows : (batch, window * bins)
+
+    Returns
+    -------
+    (batch, window * bins)
+    """
     if "standardise.mean" not in weights:
         return windows
     return (windows - weights["standardise.mean"]) / weights["standardise.std"]

@@ -12,9 +12,9 @@ from humwatch.detectors.reconstruction.scaling import Decibel, LogEnergy, Standa
 
 
 class WindowNetwork(nn.Module, ABC):
-    """A network that is trained to reconstruct windows (batch, window * bins), and is wrong where they are unlike the trained.
+    """A network that is trained to reconstruct windows, and errs where they are unlike those that it was trained on.
 
-    `forward` takes windows that `scale` has scaled, and passes them through `standardise` first.
+    `forward` takes windows, (batch, window * bins), that `scale` has scaled, and passes them through `standardise` first.
     """
 
     scale: Decibel | LogEnergy
@@ -30,12 +30,17 @@ class WindowNetwork(nn.Module, ABC):
         return next(self.parameters()).device.type
 
     def noise(self, windows: Tensor, generator: torch.Generator | None) -> tuple[Any, ...]:
-        """What `forward` takes beside the windows; generator None: without chance."""
+        """What `forward` takes beside the windows; without chance where the generator is None."""
         return ()
 
     @abstractmethod
     def loss(self, outputs: Any, targets: Tensor) -> Tensor:
-        """Summed loss of what `forward` returned for a batch; targets: (batch, window * bins)."""
+        """Summed loss of what `forward` returned for a batch.
+
+        Parameters
+        ----------
+        targets : (batch, window * bins)
+        """
 
     def raw_loss(
         self,
@@ -44,7 +49,14 @@ class WindowNetwork(nn.Module, ABC):
         generator: torch.Generator | None,
         forward: Callable[..., Any] | None = None,
     ) -> Tensor:
-        """`loss` of windows as they are stored, by `forward` where it is given: the same network, compiled."""
+        """The `loss` of windows as they are stored.
+
+        Parameters
+        ----------
+        inputs, targets : (batch, window * bins)
+        forward
+            The same network, compiled; None: as it is.
+        """
         x = self.scale(inputs)
         with autocast(self.precision, self.device):
             outputs = (forward or self)(x, *self.noise(x, generator))

@@ -8,8 +8,16 @@ TOP_SHARE = 0.1
 def pool(errors: np.ndarray, per_clip: np.ndarray) -> dict[str, np.ndarray]:
     """Reduce window errors to clip scores by every pooling.
 
-    errors: (windows of all clips,). per_clip: (clips,) windows of each. Returns mean, median, std (over time, Haunschmid &
-    Praher 2020), max, and top_k (mean of the largest tenth), each (clips,) float64.
+    Parameters
+    ----------
+    errors : (windows of all clips,)
+    per_clip : (clips,) int
+        Number of windows of each clip.
+
+    Returns
+    -------
+    dict of (clips,) float64
+        mean, median, std (over time, Haunschmid & Praher 2020), max, and top_k, the mean of the largest tenth.
     """
     pooled: dict[str, list[float]] = {name: [] for name in ("mean", "median", "std", "max", "top_k")}
     for clip in np.split(errors.astype(np.float64), np.cumsum(per_clip)[:-1]):

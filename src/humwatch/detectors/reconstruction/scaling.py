@@ -1,4 +1,4 @@
-"""From a feature's values to the range [0, 1] that sigmoid outputs can reproduce, and from there to inputs that teach fast."""
+"""From a feature's values to the range [0, 1] of sigmoid outputs, and from there to inputs from which networks learn fast."""
 
 import logging
 from collections.abc import Callable
@@ -22,7 +22,7 @@ SMALLEST_STD = 0.01  # of the range [0, 1], about 1 dB: what hardly ever moves i
 
 
 class Decibel(nn.Module):
-    """low dB becomes 0, high dB becomes 1; what lies beyond is clipped."""
+    """Decibels to [0, 1], of which `low` becomes 0 and `high` 1; what lies beyond is clipped."""
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()
@@ -86,8 +86,11 @@ class LogEnergy(nn.Module):
 class Standardise(nn.Module):
     """Inputs of a network, freed of the mean and deviation that each place in the window has in the training windows.
 
-    Scaled windows lie around 0.5 with deviations of some hundredths: gradient descent spends most of its steps on their mean
-    (LeCun, Bottou, Orr & Mueller 1998, "Efficient BackProp", section 4.3).
+    Scaled windows lie around 0.5 with deviations of some hundredths: gradient descent spends most of its steps on their mean.
+
+    References
+    ----------
+    LeCun, Bottou, Orr & Mueller 1998, "Efficient BackProp", section 4.3.
     """
 
     mean: torch.Tensor
@@ -105,7 +108,16 @@ class Standardise(nn.Module):
         self.std = variance.clamp(min=SMALLEST_STD**2).sqrt().float()
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        """(batch, window * bins), scaled, to the same shape."""
+        """Scaled windows, standardised.
+
+        Parameters
+        ----------
+        windows : (batch, window * bins)
+
+        Returns
+        -------
+        (batch, window * bins)
+        """
         return (windows - self.mean).div_(self.std)
 
 

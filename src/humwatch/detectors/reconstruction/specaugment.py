@@ -17,10 +17,22 @@ COLUMNS = ["clip", "copy", "axis", "start", "width"]
 
 @dataclass(frozen=True)
 class SpecAugment:
-    """copies: masked copies of every clip, beside the clip itself. frequency_masks, time_masks: masks per copy.
+    """How many masked copies of clips there are, and how they are masked.
 
-    frequency_width (bins), time_width (frames): the largest width. target: what a masked window is reconstructed to, the
-    "masked" window itself or the "clean" one (denoising). seed: of all draws.
+    Attributes
+    ----------
+    copies
+        Masked copies of every clip, beside the clip itself.
+    frequency_masks, time_masks
+        Masks per copy.
+    frequency_width
+        The largest width in bins.
+    time_width
+        The largest width in frames.
+    target
+        What a masked window is reconstructed to, the "masked" window itself or the "clean" one (denoising).
+    seed
+        Of all draws.
     """
 
     copies: int = 1
@@ -33,10 +45,24 @@ class SpecAugment:
 
 
 def draw(clips: list[str], frames: np.ndarray, bins: int, settings: SpecAugment) -> pd.DataFrame:
-    """Draw the masks of all copies: columns clip, copy (from 1), axis ("frequency" or "time"), start, width.
+    """Draw the masks of all copies.
 
-    frames: (clips,) frames of each clip. A clip's masks depend on its name and the seed, not on the other clips. Raises
-    InputError where a mask may be wider than the spectrogram.
+    A clip's masks depend on its name and the seed, not on the other clips.
+
+    Parameters
+    ----------
+    frames : (clips,) int
+        Number of frames of each clip.
+
+    Returns
+    -------
+    DataFrame
+        A row per mask: clip, copy (from 1), axis ("frequency" or "time"), start, width.
+
+    Raises
+    ------
+    InputError
+        A mask may be wider than the spectrogram.
     """
     for key, size, what in (
         ("frequency_width", bins, f"{bins} bins"),
@@ -60,7 +86,16 @@ def draw(clips: list[str], frames: np.ndarray, bins: int, settings: SpecAugment)
 
 
 def apply(frames: np.ndarray, masks: pd.DataFrame) -> np.ndarray:
-    """One clip's spectrogram, (frames, bins), under the masks of one of its copies: the masked values are the clip's mean."""
+    """One clip's spectrogram under the masks of one of its copies: the masked values are the clip's mean.
+
+    Parameters
+    ----------
+    frames : (frames, bins)
+
+    Returns
+    -------
+    (frames, bins)
+    """
     masked = frames.copy()
     for mask in masks.itertuples():
         span = slice(mask.start, mask.start + mask.width)
@@ -69,7 +104,13 @@ def apply(frames: np.ndarray, masks: pd.DataFrame) -> np.ndarray:
 
 
 def bounds(masks: pd.DataFrame, clips: list[str], axis: str) -> np.ndarray:
-    """First and last + 1 masked index: (copies + 1, clips, masks, 2) int64; copy 0 is the clip itself, unmasked."""
+    """The first masked index of each mask, and the one after its last.
+
+    Returns
+    -------
+    (copies + 1, clips, masks, 2) int64
+        Copy 0 is the clip itself, unmasked.
+    """
     found = masks[(masks["axis"] == axis) & masks["clip"].isin(clips)]
     copies = int(masks["copy"].max()) if len(masks) else 0
     number = found.groupby(["clip", "copy"]).cumcount()

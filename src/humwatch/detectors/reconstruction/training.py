@@ -31,12 +31,15 @@ def run_epochs(
     recipe: str = "report",
     stopped: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Train from `first_epoch` to `context.epochs`, reporting after each. Returns whether the loss stayed finite.
+    """Train from `first_epoch` to `context.epochs`; return whether the loss stayed finite.
 
-    It ends before an epoch for which `stopped` says so.
-
-    recipe: "report": all windows in each epoch. "fast": windows that do not overlap, others in each epoch, and the average of
-    the optimiser's weights is what is validated and reported (inputs are standardised besides: WindowNetwork).
+    Parameters
+    ----------
+    recipe
+        "report": all windows in each epoch. "fast": windows that do not overlap, others in each epoch, and the average of the
+        optimiser's weights is what is validated (inputs are standardised besides: `WindowNetwork`).
+    stopped
+        Asked before each epoch whether training ends there.
     """
     forward: Callable[..., Any] = network
     if on_gpu(context.device) and len(train) >= COMPILED_STEPS * batch_size:
@@ -67,7 +70,7 @@ def run_epochs(
             "val_loss": mean_loss(network, validation),
             "seconds": time.perf_counter() - begun,
         }
-        context.report(epoch, row)
+        context.on_epoch(epoch, row)
         if not math.isfinite(row["train_loss"]):
             return False
     return True
@@ -90,7 +93,10 @@ def on_gpu(device: str) -> bool:
 def compiled(network: WindowNetwork, windows: torch.Tensor) -> Callable[..., Any]:
     """The network as one compiled step without launches from the host (CUDA graphs); as it is where that cannot be made.
 
-    windows: a batch as later ones will be, (batch, window * bins).
+    Parameters
+    ----------
+    windows : (batch, window * bins)
+        A batch as later ones will be.
     """
     before = copy.deepcopy(network.state_dict())
     made: Callable[..., Any] = network

@@ -8,16 +8,27 @@ from humwatch.detectors.reconstruction import specaugment as augment
 from humwatch.detectors.reconstruction.inputs import first_frames
 from humwatch.features.store import Features
 
-BLOCK_BYTES = 1_000_000_000  # of mapped frames that a training draws its windows from at a time, in
-RUNS = 16  # runs of neighbouring clips: disks and the system read some megabytes at once
+BLOCK_BYTES = 1_000_000_000  # of mapped frames from which a training draws its windows at a time
+RUNS = 16  # of neighbouring clips, which such a block consists of: disks and the system read some megabytes at once
 DEVICE_SHARE = 0.7  # of a GPU's free memory that frames may take
 
 
 class Windows:
     """Windows of `window` frames that lie within one clip, at every frame; with masks, of its masked copies as well.
 
-    A window is `window * bins` consecutive floats, frame after frame. Raises InputError that names every clip shorter than
-    one window.
+    A window is `window * bins` consecutive floats, frame after frame.
+
+    Parameters
+    ----------
+    masks
+        The table of `specaugment`, or None.
+    clean
+        Whether the targets of masked windows are the clean ones.
+
+    Raises
+    ------
+    InputError
+        Clips are shorter than one window: a sentence for each of them.
     """
 
     def __init__(
@@ -28,7 +39,6 @@ class Windows:
         masks: pd.DataFrame | None = None,
         clean: bool = False,
     ) -> None:
-        """masks: specaugment's table, or None. clean: the targets of masked windows are the clean ones."""
         self.window, self.clean = window, clean
         first, self.per_clip = first_frames(features, window, hop=1)
         self.first = torch.from_numpy(first).to(device)  # (windows,) first frame of each window
@@ -82,9 +92,16 @@ class Windows:
         return numbers[torch.argsort(place[clip // self.clips_per_run] // RUNS, stable=True)]
 
     def gather(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Copy out windows by their numbers, (batch,) int64: inputs and targets, each (batch, window * bins) float32.
+        """Copy out windows by their numbers.
 
-        Both are one tensor where they do not differ.
+        Parameters
+        ----------
+        numbers : (batch,) int64
+
+        Returns
+        -------
+        inputs, targets : (batch, window * bins) float32
+            One tensor, where they do not differ.
         """
         if self.masks is None:
             clean = self._windows(numbers)
