@@ -116,6 +116,8 @@ class Detector(BaseDetector):
     def out_of_fold(
         self, train: Features, validation: Features, folds: np.ndarray, context: FitContext
     ) -> dict[str, np.ndarray] | None:
+        if not self.is_cross_conformal:
+            return None
         scores = {}
         for name, detector in self.fitted.items():
             if (found := detector.out_of_fold(train, validation, folds, _own(context, name))) is None:
