@@ -259,7 +259,13 @@ def names() -> list[str]:
 
 
 def detector_class(name: str) -> type[BaseDetector]:
-    """The class in detectors/<name>.py."""
+    """The class in detectors/<name>.py.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it cannot be imported, or its Detector is no BaseDetector.
+    """
     found = importlib.util.find_spec(f"humwatch.detectors.{name}")
     if not found:
         raise InputError(f"trial.detector is {name!r}: there is no src/humwatch/detectors/{name}.py")
@@ -273,7 +279,13 @@ def detector_class(name: str) -> type[BaseDetector]:
 
 
 def make(name: str, hyperparameters: Mapping[str, Any]) -> BaseDetector:
-    """A new detector; InputError where its class does not take these hyper-parameters, or lacks a method."""
+    """A new detector.
+
+    Raises
+    ------
+    InputError
+        Its class does not take these hyper-parameters, or lacks a method.
+    """
     made = detector_class(name)
     try:
         return made(**hyperparameters)

@@ -27,7 +27,15 @@ LOG_COLUMNS = ["epoch", "train_loss", "val_loss", "seconds"]
 def write(
     folder: Path, arrays: Mapping[str, Mapping[str, np.ndarray]], log: list[dict], description: Mapping[str, Any]
 ) -> None:
-    """Write a model: `arrays`, by the name of the safetensors file that they go to, its log and its description."""
+    """Write a model: its arrays, its log and its description.
+
+    Parameters
+    ----------
+    arrays
+        By the name of the safetensors file that they go to, then by their own.
+    log
+        A row per epoch, with the keys LOG_COLUMNS.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
     # Python writes all bytes: its errors name the file and the cause (a full disk).
@@ -43,7 +51,13 @@ def write(
 
 
 def description(folder: Path) -> dict[str, Any]:
-    """What `model.json` says of the model in `folder`; InputError where it is no whole one."""
+    """What `model.json` says of the model in `folder`.
+
+    Raises
+    ------
+    InputError
+        There is none, or it is damaged.
+    """
     try:
         found = json.loads((folder / DESCRIPTION).read_text())
         said = found.pop("sha256")
@@ -57,13 +71,30 @@ def description(folder: Path) -> dict[str, Any]:
 
 
 def arrays(folder: Path, name: str) -> dict[str, np.ndarray]:
-    """The named arrays of `<name>.safetensors`."""
+    """The named arrays of `<name>.safetensors`.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged.
+    """
     data = _checked(folder, f"{name}.safetensors")
     return safetensors.numpy.load(data)
 
 
 def log(folder: Path) -> pd.DataFrame:
-    """A row per epoch, none for detectors without: epoch, train_loss, val_loss, seconds."""
+    """The log of the training.
+
+    Returns
+    -------
+    DataFrame
+        A row per epoch, none for detectors without: epoch, train_loss, val_loss, seconds.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged.
+    """
     text = _checked(folder, LOG).decode(errors="replace")
     table = pd.read_csv(io.StringIO(text), quoting=csv.QUOTE_NONE)  # seconds may hold anything: they have no checksum
     return table.assign(seconds=pd.to_numeric(table["seconds"], errors="coerce"))

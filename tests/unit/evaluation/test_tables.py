@@ -90,7 +90,7 @@ def score_file(path, seed=0, ids=("00", "02"), heard=("00", "02"), labelled=True
 def test_auc_table_against_scikit_learn(tmp_path):
     scores = score_file(tmp_path / "a.parquet", ids=("00", "02", "04"), heard=("00", "02"))
     files = {"vae_seed-0/5": [tmp_path / "a.parquet"]}
-    table, trained, _ = auc_table.measure([trial()], files, models(tmp_path), {}, 200, 0, 0.01)
+    table, trained, _ = auc_table.measure([trial()], files, models(tmp_path), 200, 0, 0.01)
     rows = table.set_index(["heard", "machine_id"])
     by_id = {}
     for machine_id, clips in scores.groupby("machine_id"):
@@ -112,7 +112,7 @@ def test_auc_table_against_scikit_learn(tmp_path):
 def test_unlabelled_set_has_a_note_and_no_auc(tmp_path):
     score_file(tmp_path / "a.parquet", labelled=False)
     files = {"vae_seed-0/5": [tmp_path / "a.parquet"]}
-    table, _, _ = auc_table.measure([trial()], files, models(tmp_path), {}, 50, 0, 0.01)
+    table, _, _ = auc_table.measure([trial()], files, models(tmp_path), 50, 0, 0.01)
     assert table["auc"].isna().all() and (table["note"] == auc_table.NOTE_UNLABELLED).all()
 
 
@@ -129,7 +129,7 @@ def test_clips_without_a_finite_score_are_named(tmp_path):
         scores.loc[lost, "mean"] = np.nan
         parquet.write(scores, tmp_path / "a.parquet")
         files = {"vae_seed-0/5": [tmp_path / "a.parquet"]}
-        table, _, _ = auc_table.measure([trial()], files, models(tmp_path), {}, 50, 0, 0.01)
+        table, _, _ = auc_table.measure([trial()], files, models(tmp_path), 50, 0, 0.01)
         of_ids = table.set_index("machine_id").loc[["00", "02"]]
         for note, expected in zip(of_ids["note"], notes, strict=True):
             assert note.startswith(expected) and bool(note) == bool(expected)
@@ -142,9 +142,7 @@ def test_summary_over_seeds(tmp_path):
         score_file(tmp_path / f"{seed}.parquet", seed)
         files[f"vae_seed-{seed}/5"] = [tmp_path / f"{seed}.parquet"]
     trials = [trial(seed, score) for seed in range(3) for score in ("std", "mean")]
-    table, _, _ = auc_table.measure(
-        trials, files, models(tmp_path, [f"vae_seed-{s}" for s in range(3)]), {}, 50, 0, 0.01
-    )
+    table, _, _ = auc_table.measure(trials, files, models(tmp_path, [f"vae_seed-{s}" for s in range(3)]), 50, 0, 0.01)
     summary = auc_table.summary_table(table)
     assert summary["score"].tolist() == ["mean", "std"] and summary["seeds"].tolist() == [3, 3]
     means = table[(table["machine_id"] == "mean") & (table["score"] == "mean")]["auc"]

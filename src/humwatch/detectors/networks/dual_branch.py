@@ -10,14 +10,13 @@ from humwatch.errors import InputError
 class DualBranch(nn.Module):
     """Embeds clips by two branches, one of their spectrum and one of their spectrogram.
 
-    `forward` takes wave, (batch, samples), full scale 1, and returns the embedding, (batch, 256), spectrum branch first.
     No layer has a bias, nor any batch norm a scale or shift: a network that can output a constant can fit a class
     without listening (Wilkinghoff 2023, after Deep SVDD).
 
     Parameters
     ----------
     samples
-        Length of every clip, another being an InputError; it sets the number of spectrum bins, samples // 2 + 1.
+        Length of every clip; it sets the number of spectrum bins, samples // 2 + 1.
     sample_rate
         In Hz; the spectrogram keeps 200 to 8000 Hz.
 
@@ -34,6 +33,23 @@ class DualBranch(nn.Module):
         self.spectrogram = SpectrogramBranch(sample_rate)
 
     def forward(self, wave: Tensor) -> Tensor:
+        """The embedding of clips.
+
+        Parameters
+        ----------
+        wave : (batch, samples)
+            Full scale 1.
+
+        Returns
+        -------
+        (batch, 256)
+            Of the spectrum branch first.
+
+        Raises
+        ------
+        InputError
+            Clips are of another length.
+        """
         if wave.shape[1] != self.samples:
             raise InputError(
                 f"this network takes clips of {self.samples} samples, got {wave.shape[1]}: cut or pad them"

@@ -86,13 +86,18 @@ class Members:
             self.optimizer.set_state(self.saved)
 
     def train_epoch(self, inputs: np.ndarray, ids: np.ndarray, seed: int, epoch: int) -> float:
-        """Train one epoch; return the mean loss per clip and member.
+        """Train one epoch.
 
         Parameters
         ----------
         inputs : (clips, ...) float32
         ids : (clips,) int64
             The number of each clip's id.
+
+        Returns
+        -------
+        float
+            The mean loss per clip and member.
         """
         generator = generator_for(seed, epoch)  # on the CPU, the only source of chance
         x, labels = torch.from_numpy(inputs), torch.from_numpy(ids)

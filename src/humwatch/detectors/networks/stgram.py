@@ -12,8 +12,6 @@ from humwatch.features.mel import mel_filters
 class STgramMFN(nn.Module):
     """STgram-MFN: embeds clips by their log-mel spectrogram and a learnt Tgram.
 
-    `forward` takes wave, (batch, samples), full scale 1, and returns the embedding, (batch, 128).
-
     For 10 s at 16 kHz (313 frames) there are 1,150,742 parameters: Tgram 280,406 (131,072 for the filters,
     3 x (626 + 49,152)), stem 2112, bottlenecks 652,416, last layers 67,072 + 82,944 + 65,792. An ArcFace head of 41
     classes adds 5248: 1,155,990. The published 1.16 M has a linear classifier of 5289 besides, which is never used.
@@ -21,7 +19,7 @@ class STgramMFN(nn.Module):
     Parameters
     ----------
     samples
-        Length of every clip, another being an InputError; it sets the number of frames, samples // hop + 1, which the Tgram's
+        Length of every clip; it sets the number of frames, samples // hop + 1, which the Tgram's
         LayerNorm (over time) and the last depthwise convolution (over all that is left of time) are made for.
     sample_rate
         In Hz.
@@ -42,6 +40,22 @@ class STgramMFN(nn.Module):
         self.mobilefacenet = MobileFaceNet(mels, frames)
 
     def forward(self, wave: Tensor) -> Tensor:
+        """The embedding of clips.
+
+        Parameters
+        ----------
+        wave : (batch, samples)
+            Full scale 1.
+
+        Returns
+        -------
+        (batch, 128)
+
+        Raises
+        ------
+        InputError
+            Clips are of another length.
+        """
         if wave.shape[1] != self.samples:
             raise InputError(
                 f"this network takes clips of {self.samples} samples, got {wave.shape[1]}: cut or pad them"

@@ -63,7 +63,13 @@ class LogEnergy(nn.Module):
             self.register_buffer(name, torch.ones(window * bins))
 
     def fit(self, train: Features) -> None:
-        """Learn floor, mean and deviation; memory is that of a batch of windows."""
+        """Learn floor, mean and deviation; memory is that of a batch of windows.
+
+        Raises
+        ------
+        InputError
+            The feature has negative values.
+        """
         if len(train) and train.values.min() < 0:
             raise InputError("transform is log, but the feature has negative values: set transform to decibel")
         positive = [column[column > 0] for column in train.values.T]

@@ -31,7 +31,7 @@ def run_epochs(
     recipe: str = "report",
     stopped: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Train from `first_epoch` to `context.epochs`; return whether the loss stayed finite.
+    """Train from `first_epoch` to `context.epochs`.
 
     Parameters
     ----------
@@ -40,6 +40,11 @@ def run_epochs(
         optimiser's weights is what is validated (inputs are standardised besides: `WindowNetwork`).
     stopped
         Asked before each epoch whether training ends there.
+
+    Returns
+    -------
+    bool
+        Whether the loss stayed finite.
     """
     forward: Callable[..., Any] = network
     if on_gpu(context.device) and len(train) >= COMPILED_STEPS * batch_size:
