@@ -52,6 +52,7 @@ class Detector(BaseDetector):
 
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
+        self.on_device = any(detector_class(name).on_device for name in self.hyperparameters.candidates)
         self.fitted: dict[str, BaseDetector] = {}
         self.kept: dict[str, list[str]] = {}  # machine type -> candidates that score it
         self.scales: dict[str, dict[str, list[float]]] = {}  # machine -> candidate -> mean, deviation of normal scores
