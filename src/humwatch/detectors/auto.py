@@ -31,7 +31,7 @@ class Hyperparameters:
 
     candidates: list[str] = parameter(
         ["knn", "gmm", "mahalanobis", "id_classifier"],
-        "Detectors to choose from, each as it is by default.",
+        "Detectors to choose from, each as it is by default; where nothing tells, the first.",
         minItems=1,
         maxItems=20,
         uniqueItems=True,
@@ -43,15 +43,17 @@ class Detector(BaseDetector):
     """For each machine type, the mean standardised score of those detectors that tell ids left out of their training best.
 
     Candidates are judged by `leave_id_out`. The best of a machine type is kept, or all of equals; then, one by one, whichever
-    raises the AUC of the mean most, as long as one does. Types with one id cannot be judged: there all candidates are kept that
-    can be fitted, which on types with several ids is better than any one of the detectors without a network
-    (docs/detectors.md). Scores are standardised by each machine's own held-out clips, or training clips where none are held out.
+    raises the AUC of the mean most, as long as one does.
+    Types with one id cannot be judged: there the first candidate that can be fitted is kept, and the order of the default list is
+    that of types with several ids (docs/detectors.md). Scores are standardised by each machine's own held-out clips, or training
+    clips where none are held out.
     """
 
     Hyperparameters = Hyperparameters
 
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
+        self.on_device = any(detector_class(name).on_device for name in self.hyperparameters.candidates)
         self.fitted: dict[str, BaseDetector] = {}
         self.kept: dict[str, list[str]] = {}  # machine type -> candidates that score it
         self.scales: dict[str, dict[str, list[float]]] = {}  # machine -> candidate -> mean, deviation of normal scores
@@ -87,14 +89,18 @@ class Detector(BaseDetector):
             for name in candidates
         }
         types = sorted(train.clips["machine_type"].unique())
-        self.kept = {machine_type: best_together(judged, machine_type) or list(candidates) for machine_type in types}
+        self.kept = {machine_type: best_together(judged, machine_type) for machine_type in types}
+        told = {name for kept in self.kept.values() for name in kept}
         for name in candidates:
-            if any(name in kept for kept in self.kept.values()):
+            if name in told:
                 self._fit_one(name, train, validation, context)
-        self.kept = {
-            machine_type: [name for name in kept if name in self.fitted] or [*self.fitted]
-            for machine_type, kept in self.kept.items()
-        }
+        for machine_type, kept in self.kept.items():
+            self.kept[machine_type] = [name for name in kept if name in self.fitted]
+            for name in candidates:
+                if not self.kept[machine_type]:
+                    if name not in self.fitted:
+                        self._fit_one(name, train, validation, context)
+                    self.kept[machine_type] = [name] if name in self.fitted else []
         if not self.fitted:
             raise InputError(
                 f"none of the candidates {', '.join(candidates)} can be fitted on these clips: name others under candidates"
@@ -121,6 +127,8 @@ class Detector(BaseDetector):
     def out_of_fold(
         self, train: Features, validation: Features, folds: np.ndarray, context: FitContext
     ) -> dict[str, np.ndarray] | None:
+        if not self.is_cross_conformal:
+            return None
         scores = {}
         for name, detector in self.fitted.items():
             if (found := detector.out_of_fold(train, validation, folds, _own(context, name))) is None:

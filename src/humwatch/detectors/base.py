@@ -86,7 +86,7 @@ class BaseDetector(ABC):
     epochs: ClassVar[int] = 0
     default_score: ClassVar[str] = "score"
     scores: ClassVar[dict[str, Any]] = {}
-    on_device: ClassVar[bool] = True
+    on_device: bool = True
     scores_by_torch: ClassVar[bool] = True
 
     def __init__(self, **hyperparameters: Any) -> None:
