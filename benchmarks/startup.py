@@ -4,8 +4,8 @@
 line that it prints (where it prints none, to its end), to its end, CPU seconds, modules. `imports`: the ten packages that take
 most of it, by the time of their own modules (python -X importtime, which itself slows imports down). `whole_run`: the demo, or
 the study of --configfile, as `make run` runs it: seconds, CPU seconds, seconds of its jobs, those in which epochs were trained
-(log.csv of each model), those that the start of the jobs takes, by the first table, and the share of these. Other work slows
-seconds down and CPU seconds hardly.
+(log.csv of each model), those that the start of its jobs takes, by the first table; `overhead` is the share of all that is no
+epoch. Other work on the machine slows seconds down, CPU seconds by half as well where it fills all cores.
 
 Several --root, folders of checkouts, are measured in turn: what a change has gained.
 """
@@ -97,7 +97,7 @@ def whole_run(root: Path, folder: Path, config: dict, cores: int, startup: pd.Da
         "job_s": in_jobs,
         "epochs_s": trained,
         "starts_s": starts,
-        "overhead": starts / in_jobs,
+        "overhead": 1 - trained / in_jobs,
     }
 
 
