@@ -84,9 +84,7 @@ def test_another_rate_is_refused_or_resampled(fan, tmp_path):
 @pytest.mark.parametrize("rate", [RATE, 2 * RATE])
 def test_two_microphones(tmp_path, rate):
     """The second hears the noise alone; one channel is not enough."""
-    fan = make_detector(
-        tmp_path / "fan.humwatch", feature=noise_aware.Feature(), channel=[0, 1], sound=two_channels
-    )
+    fan = make_detector(tmp_path / "fan.humwatch", feature=noise_aware.Feature(), channel=[0, 1], sound=two_channels)
     samples, history = two_channels(4.0, seed=500), tmp_path / "h.csv"
     samples[2 * RATE : 3 * RATE] = two_channels(1.0, seed=501, whistle=0.1)
     data = pcm(np.repeat(samples, rate // RATE, axis=0))
