@@ -59,4 +59,4 @@ def test_a_far_microphone_helps_in_a_loud_factory(tmp_path):
     project.run(*project.tables)
     table = pd.read_csv(project.results / "tables/sweeps/features.csv")
     auc = table.set_index(["detector", "feature"])["auc"].unstack()
-    assert (auc["subtracted"] > auc["near"] + pd.Series({"vae": 0.04, "knn": 0.08, "mahalanobis": 0.04})).all()
+    assert (auc["subtracted"] > auc["near"] + pd.Series({"vae": 0.04, "knn": 0.035, "mahalanobis": 0.04})).all()
