@@ -81,12 +81,21 @@ class Monitor:
             found.append(event)
         return found
 
-    def silent(self, seconds: float, what: str) -> Event:
-        """The event that nothing has come for so many seconds."""
+    def standing(self, machine: str) -> dict[str, Event]:
+        """The events of a machine that stand, by their kind; "" is the machine of clips that are of none that is known."""
+        return {kind: event for (kind, name), event in self._standing.items() if name == machine}
+
+    def drift_capital(self, machine: str) -> float:
+        """What bets against the machine's normal sound being as it was have made of 1 (`drift.Drift`)."""
+        return self._drifts[machine].capital if machine in self._drifts else 1.0
+
+    def silent(self, seconds: float, what: str, machine: str = "") -> Event:
+        """The event that nothing has come for so many seconds; of a machine, or of all."""
+        of = f" of {machine}" if machine else ""
         return {
             "kind": "microphone",
-            "machine": "",
-            "sentence": f"no {what} for {seconds:.0f} s: is the microphone alive?",
+            "machine": machine,
+            "sentence": f"no {what}{of} for {seconds:.0f} s: is the microphone alive?",
         }
 
     def _microphone(self, machine: str, record: Record) -> Event | None:
