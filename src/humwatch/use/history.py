@@ -189,8 +189,12 @@ class SqliteHistory(History):
             raise InputError(f"{path} is no history of humwatch: give another file (--history)")
 
     def records(self) -> Iterator[Record]:
-        for values in self._base.execute(f"SELECT {', '.join(COLUMNS)} FROM clips ORDER BY rowid"):
-            yield _sqlite_record(values)
+        return (record for _, record in self.numbered())
+
+    def numbered(self) -> Iterator[tuple[int, Record]]:
+        """All records with the numbers of their rows, oldest first."""
+        for row, *values in self._base.execute(f"SELECT rowid, {', '.join(COLUMNS)} FROM clips ORDER BY rowid"):
+            yield row, _sqlite_record(values)
 
     def find(self, file: str, sha256: str) -> tuple[int, Record] | None:
         """The number of a clip's row, and its record."""

@@ -83,7 +83,8 @@ class Monitor:
 
     def standing(self, machine: str) -> dict[str, Event]:
         """The events of a machine that stand, by their kind; "" is the machine of clips that are of none that is known."""
-        return {kind: event for (kind, name), event in self._standing.items() if name == machine}
+        standing = list(self._standing.items())  # at once, as another thread may add to them
+        return {kind: event for (kind, name), event in standing if name == machine}
 
     def drift_capital(self, machine: str) -> float:
         """What bets against the machine's normal sound being as it was have made of 1 (`drift.Drift`)."""
