@@ -191,12 +191,11 @@ def application(service: Service, limits: Limits, token: str, local: bool, live:
     @app.post("/v1/machines/{machine:path}/score", openapi_extra=CLIP, responses=REFUSALS | {404: {}})
     async def score_machine(request: Request, machine: str, name: Name = None) -> Judged:
         """Judge a clip of a machine, type/id."""
-        if machine not in service.machines:
+        try:
+            service.detector_of(machine)
+        except InputError as error:
             figures.refused.labels(404).inc()
-            try:
-                service.detector_of(machine)
-            except InputError as error:
-                raise HTTPException(404, str(error)) from None
+            raise HTTPException(404, str(error)) from None
         return await judged(request, name, machine)
 
     @app.get("/v1/machines")

@@ -114,10 +114,12 @@ def _detectors(args: argparse.Namespace) -> list[Detector]:
 
 
 def _listen(host: str, port: int, safe: bool) -> tuple[socket.socket, bool]:
-    """A socket that listens, and whether only this computer can reach it."""
+    """A socket that is bound, and whether only this computer can reach it."""
+    if not 0 <= port < 2**16:
+        raise InputError(f"--port is {port}: give 0 to {2**16 - 1}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, UnicodeError, OverflowError) as error:
+    except (OSError, UnicodeError) as error:
         raise InputError(f"--host {host} is no address of this computer ({error}): give another") from None
     local = ipaddress.ip_address(address[0]).is_loopback
     if not local and not safe:
@@ -128,8 +130,10 @@ def _listen(host: str, port: int, safe: bool) -> tuple[socket.socket, bool]:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-    except (OSError, OverflowError) as error:
-        raise InputError(f"port {port} of {host} cannot be used ({error}): give others (--host, --port)") from None
+    except OSError as error:
+        raise InputError(
+            f"port {port} of {host} cannot be used ({error.strerror}): give others (--host, --port)"
+        ) from None
     return listening, local
 
 
