@@ -58,7 +58,8 @@ def judge_clip(
         heard = one_channel(str(clip.path), clip.recording.samples, detector.channel)
         samples = detector.at_own_rate(str(clip.path), heard, clip.recording.sample_rate, resample)
         machine = machine or detector.machine_of(clip.path)
-        fault = microphone_fault(samples, detector.sample_rate)
+        finite = np.isfinite(samples).all()  # what is not is refused below
+        fault = microphone_fault(samples, detector.sample_rate, clip.file) if finite else ""
         if fault in DEAD:
             return Record(**about, microphone=fault, machine=machine or "", nearest=machine is None), None
         windows = [*detector.windows(samples, hop)]

@@ -149,8 +149,13 @@ class Monitor:
         return event
 
 
-def microphone_fault(samples: np.ndarray, sample_rate: int) -> str:
+def microphone_fault(samples: np.ndarray, sample_rate: int, name: str = "the window") -> str:
     """What is wrong with a microphone that gives these samples, (samples,); empty where nothing is.
+
+    Parameters
+    ----------
+    name
+        Of the sound, for errors.
 
     Raises
     ------
@@ -158,7 +163,7 @@ def microphone_fault(samples: np.ndarray, sample_rate: int) -> str:
         The samples are not finite.
     """
     recording = Recording(samples.reshape(len(samples), -1), sample_rate, True, [])
-    words = {remark.word for remark in clips.quality_remarks(Path("the window"), recording)}
+    words = {remark.word for remark in clips.quality_remarks(Path(name), recording)}
     found = next((word for word in (*sorted(DEAD), CLIPPED) if word in words), "")
     if not found and np.ptp(samples) <= STEPS:
         return "silent" if abs(samples.mean()) < 0.01 else "constant"

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -358,5 +358,5 @@ def _text(package: str, name: str) -> str:
 
 def _templates() -> Callable[..., str]:
     loader = PackageLoader("humwatch.use.serve", "page")
-    templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    templates = Environment(loader=loader, autoescape=True, trim_blocks=True)
     return lambda name, **content: templates.get_template(name).render(content)
