@@ -188,7 +188,11 @@ def application(service: Service, limits: Limits, token: str, local: bool, live:
         """
         return await judged(request, name, None)
 
-    @app.post("/v1/machines/{machine:path}/score", openapi_extra=CLIP, responses=REFUSALS | {404: {}})
+    @app.post(
+        "/v1/machines/{machine:path}/score",
+        openapi_extra=CLIP,
+        responses=REFUSALS | {404: {"description": "No detector knows the machine."}},
+    )
     async def score_machine(request: Request, machine: str, name: Name = None) -> Judged:
         """Judge a clip of a machine, type/id."""
         try:

@@ -31,8 +31,10 @@ function ago(moment) {
 
 function chance(clip) {
   if (clip.p_value === null) return `no score: the microphone is ${clip.microphone}`;
-  const share = clip.p_value < 0.1 ? `1 in ${Math.round(1 / clip.p_value)}` : `${Math.round(100 * clip.p_value)} %`;
-  return `${share} of normal clips sound as strange (p = ${Number(clip.p_value.toPrecision(2))})`;
+  const share = clip.p_value < 0.1
+    ? `1 in ${Math.round(1 / clip.p_value)} normal clips sounds`
+    : `${Math.round(100 * clip.p_value)} % of normal clips sound`;
+  return `${share} as strange (p = ${Number(clip.p_value.toPrecision(2))})`;
 }
 
 function items(list, sentences) {
