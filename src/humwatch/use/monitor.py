@@ -126,7 +126,9 @@ class Monitor:
         calibration = self.detector.calibration(self.detector.known(machine))
         if record.threshold != calibration.threshold:  # of another false-alarm rate
             return None
-        drift = self._drifts.setdefault(machine, Drift(calibration.scores, calibration.threshold))
+        if machine not in self._drifts:
+            self._drifts[machine] = Drift(calibration.scores, calibration.threshold)
+        drift = self._drifts[machine]
         if self.continuous:
             self._windows[machine] += 1
             scores = scores if self._windows[machine] % self.every == 0 else []

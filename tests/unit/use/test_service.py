@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import requests
 import soundfile
-from browser import chromium
+from browser import CHROMIUM, chromium
 from small_detector import RATE, command, environment, make_detector, run, sound, write
 
 import humwatch
@@ -414,7 +414,7 @@ def test_load_and_kill(fan, tmp_path):
     """4 clients post 200 clips each; the service is killed in the middle, and started again.
 
     A client repeats what was not answered. Each clip is in the history once, with the score of `humwatch score`, whether it was
-    answered before the kill or not.
+    answered before the kill or not. A page that is open all the time, where there is a Chromium, is live again.
     """
     sounds = [write(tmp_path / f"clips/{n}.wav", sound(seed=n, whistle=0.05 * (n % 20 == 7))) for n in range(40)]
     data = [path.read_bytes() for path in sounds]
@@ -444,8 +444,12 @@ def test_load_and_kill(fan, tmp_path):
         with contextlib.closing(sqlite3.connect(tmp_path / "own.sqlite")) as base:
             return base.execute("SELECT file, score, alarm FROM clips").fetchall()
 
-    with ThreadPoolExecutor(4) as pool:
+    live = "document.querySelector('#connection').textContent === 'live'"
+    with ThreadPoolExecutor(4) as pool, chromium(tmp_path) if CHROMIUM else contextlib.nullcontext() as browser:
         with serving(fan, "--history", "own.sqlite", cwd=tmp_path) as running:
+            if browser:
+                browser.open(running.address)
+                browser.wait_for(live)
             clients = [pool.submit(client, running.address, k) for k in range(4)]
             assert half.wait(60)
             running.process.kill()
@@ -453,12 +457,17 @@ def test_load_and_kill(fan, tmp_path):
             before = dict(accepted)
             left = {file for file, *_ in rows()}
             assert {*before} <= left
+            if browser:
+                browser.wait_for("document.querySelector('#connection').textContent.startsWith('not connected')")
         with serving(fan, "--history", "own.sqlite", cwd=tmp_path, port=urlsplit(running.address).port) as running:
             again.set()
             for done in clients:
                 done.result(60)
             (machine,) = requests.get(f"{running.address}v1/machines", timeout=30).json()
             page = requests.get(running.address, timeout=30)
+            if browser:
+                browser.wait_for(live)
+                assert browser.wait_for("document.querySelector('#overview').textContent !== 'No clip has come yet'")
             metrics = requests.get(f"{running.address}metrics", timeout=30).text
     assert machine["last"]["file"] in accepted and page.status_code == 200
     assert 400 < len(accepted) == 800 and len(before) < 800

@@ -12,7 +12,7 @@ from typing import Any
 from humwatch.use.serve.service import Service
 
 MOST = 100  # open pages
-PAUSE = 0.2  # seconds between messages, at least
+PAUSE = 0.5  # seconds between messages, at least
 ALIVE = 15.0  # seconds, after which an empty message shows that the connection is alive
 RECENT = 2  # parts of the day that a change is told with
 
