@@ -68,7 +68,7 @@ class Feature(BaseFeature):
         says="64 digits of 0-9 and a-f",
     )
 
-    seconds_per_clip = 0.3
+    seconds_per_clip = 0.2
     is_negative = True
 
     @property
