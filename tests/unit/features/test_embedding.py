@@ -103,7 +103,7 @@ def test_frames_of_a_window_follow_each_other(tmp_path):
     assert feature.bins == 50
 
 
-@pytest.mark.parametrize("rate", [500, 2000, 4410])
+@pytest.mark.parametrize("rate", [500, 4410])
 def test_recordings_of_another_rate_are_resampled(tmp_path, rate):
     """A sine stays what it is: its mean magnitude is 2 / pi."""
     feature = embedding(onnx_file(tmp_path / "network.onnx"), window=1.0, hop=1.0)
@@ -218,11 +218,11 @@ def test_the_same_network_is_needed_later(tmp_path, monkeypatch):
     samples = noise(3000)
     expected = base.made_with(stated)(samples, RATE)
     onnx_file(path, scale=2)
-    with pytest.raises(InputError, match=r"sha256 is [0-9a-f]{16}\.\.\., and .*network\.onnx is another network"):
+    with pytest.raises(InputError, match=r"sha256 is [0-9a-f]{64}, and .*network\.onnx is another network"):
         base.made_with(stated)
     path.unlink()
     with pytest.raises(
-        InputError, match=r"which is not there: put the network there, or name the folder .* HUMWATCH_MODELS"
+        InputError, match=r"put the network there \(SHA-256 [0-9a-f]{64}\), or name the folder .* HUMWATCH_MODELS"
     ):
         base.made_with(stated)
     (tmp_path / "models").mkdir()
@@ -234,8 +234,9 @@ def test_the_same_network_is_needed_later(tmp_path, monkeypatch):
 # Detectors
 
 
-@pytest.mark.parametrize("frames", [1, 20])
-@pytest.mark.parametrize("name", ["knn", "mahalanobis", "gmm", "id_classifier"])
+@pytest.mark.parametrize(
+    ("name", "frames"), [("knn", 1), ("knn", 20), ("mahalanobis", 20), ("gmm", 20), ("id_classifier", 1)]
+)
 def test_detectors_of_embeddings(name, frames):
     """One or many a clip; a clip of another kind scores higher than all normal ones."""
     rng = np.random.default_rng(0)
