@@ -183,13 +183,14 @@ class Feature(BaseFeature):
 def files_of(path: str | Path) -> list[Path]:
     """The files of a network: where they are said to be, or in the folder HUMWATCH_MODELS; none where they are not there.
 
-    An ONNX file may have large weights beside it, in <name>.onnx.data.
+    Of an ONNX file, that of its weights too, where it names one that lies beside it (<name>.onnx.data, as exporters call it).
     """
     folder = os.environ.get(MODELS)
     for file in (Path(path), *([Path(folder, Path(path).name)] if folder else [])):
         if file.is_file():
-            weights = file.with_name(file.name + ".data")
-            return [file, weights] if file.suffix == ".onnx" and weights.is_file() else [file]
+            beside = [other for other in sorted(file.parent.glob("*data")) if other.is_file()]
+            content = file.read_bytes() if beside and file.suffix == ".onnx" else b""
+            return [file, *(weights for weights in beside if weights.name.encode() in content)]
     return []
 
 
@@ -293,7 +294,10 @@ def _session(file: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # as above
-        raise InputError(f"{file} is no ONNX network ({_first_line(error)}): export it again") from None
+        raise InputError(
+            f"{file} is no whole ONNX network ({_first_line(error)}): copy it again, with the file of its weights beside it "
+            "where it has one (.data), or export it again"
+        ) from None
 
 
 def _frames(file: Path, samples: np.ndarray, made: Any) -> np.ndarray:
@@ -317,5 +321,5 @@ def _refused(file: Path, samples: np.ndarray, error: Exception) -> str:
 def _first_line(error: Exception) -> str:
     """Why, in a few words: the last line of an error of torch's interpreter, the first of others."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    said = lines[-1] if "TorchScript interpreter" in lines[0] else lines[0]
+    said = lines[-1] if "TorchScript interpreter" in lines[0] else lines[0].rpartition(" : ")[2]
     return said if len(said) <= 160 else said[:157] + "..."

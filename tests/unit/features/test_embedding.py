@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from network_file import onnx_file
+from network_file import onnx, onnx_file
 from toy import toy_features
 
 from humwatch.detectors import base as detectors
@@ -113,17 +113,25 @@ def test_recordings_of_another_rate_are_resampled(tmp_path, rate):
 
 
 def test_large_weights_beside_the_file_count(tmp_path):
-    path = onnx_file(tmp_path / "network.onnx")
-    (tmp_path / "network.onnx.data").write_bytes(b"weights")
-    feature = embedding(path)
-    assert feature.parameters(RATE)["sha256"] == hashlib.sha256(path.read_bytes() + b"weights").hexdigest()
-    assert [file.name for file in feature.files] == ["network.onnx", "network.onnx.data"]
+    """They are part of the checksum, whatever they are called; those of other networks are not."""
+    model = onnx.load(onnx_file(tmp_path / "network.onnx"))
+    external = {"save_as_external_data": True, "size_threshold": 0, "convert_attribute": False}
+    onnx.save_model(model, tmp_path / "network.onnx", location="weights.onnx_data", **external)
+    (tmp_path / "other.onnx.data").write_bytes(b"of another network")
+    feature, weights = embedding(tmp_path / "network.onnx"), tmp_path / "weights.onnx_data"
+    assert feature.files == [tmp_path / "network.onnx", weights]
+    both = feature.files[0].read_bytes() + weights.read_bytes()
+    assert feature.parameters(RATE)["sha256"] == hashlib.sha256(both).hexdigest()
+    assert feature.bins == 2
+    weights.unlink()
+    with pytest.raises(InputError, match=r"network\.onnx is no whole ONNX network .* with the file of its weights"):
+        _ = embedding(tmp_path / "network.onnx").bins
 
 
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("network.onnx", b"not a network", r"network\.onnx is no ONNX network \(.*\): export it again"),
+        ("network.onnx", b"not a network", r"network\.onnx is no whole ONNX network \([^[]*\): copy it again"),
         (
             "network.pt",
             b"not a network",
