@@ -56,7 +56,10 @@ class Feature(BaseFeature):
         maximum=1000000,
     )
     window: float | None = parameter(
-        None, "Seconds that the network hears at once; null: the whole clip.", exclusiveMinimum=0, maximum=3600
+        None,
+        "Seconds that the network hears at once; null: the whole clip. What follows the last whole window is not heard.",
+        exclusiveMinimum=0,
+        maximum=3600,
     )
     hop: float | None = parameter(
         None, "Seconds from one window to the next; null: the window.", exclusiveMinimum=0, maximum=3600
@@ -137,7 +140,7 @@ class Feature(BaseFeature):
     def _starts(self, samples: int) -> range:
         """Where windows begin in so many samples."""
         size = self._samples_at_once(samples)
-        hop = size if self.hop is None else max(1, round(self.hop * self.sample_rate))
+        hop = size if self.hop is None else round(self.hop * self.sample_rate)
         return range(0, samples - size + 1, max(1, hop))
 
     def _problems_of_files(self) -> Iterator[str]:
@@ -174,10 +177,7 @@ class Feature(BaseFeature):
     def _size(self) -> int:
         """Of an embedding, as the network makes it of silence."""
         samples = self._samples_at_once(TRIAL_SECONDS * self.sample_rate)
-        try:
-            return self._network(np.zeros(samples, np.float32)).shape[1]
-        except InputError as error:
-            raise InputError(f"embedding: {error}") from None
+        return self._network(np.zeros(samples, np.float32)).shape[1]
 
 
 def files_of(path: str | Path) -> list[Path]:
