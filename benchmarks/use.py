@@ -35,7 +35,7 @@ CONFIG = {
 
 
 def main(args: argparse.Namespace) -> None:
-    rows = []
+    rows, out = [], args.out.absolute()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
                     "mb": (folder / "d.humwatch").stat().st_size / 1e6,
                 }
             )
-    write(pd.DataFrame(rows), args.out.absolute(), "use")
+    write(pd.DataFrame(rows), out, "use")
 
 
 def timed(command: list, folder: Path) -> tuple[float, float]:
