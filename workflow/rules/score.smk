@@ -23,7 +23,7 @@ rule score:
         trial="(?!ensemble-)[^/]+",
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: attempt * plan.scoring_mb(study.models[w.trial].parameters["detector"]),
+        mem_mb=lambda w, attempt: attempt * plan.scoring_mb(study.models[w.trial].parameters),
         runtime=lambda w, input, attempt: attempt
         * plan.minutes(plan.trial_scoring_seconds(study, w.trial, frames_of(w, input))),
     params:
