@@ -2,11 +2,13 @@
 
 Detectors of default size, trained for an epoch on the generated demo; ten-second clips on the loopback, each client with a
 connection of its own, the next clip as soon as the last one is answered. As many threads as cores judge; the clients share the
-cores with them. No clip is an alarm: those cost an explanation each.
+cores with them. No clip is an alarm: those cost an explanation each. cpu_*: of the service, which suffers less from other work on
+the machine.
 """
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -43,13 +45,14 @@ def main(args: argparse.Namespace) -> None:
         run([*snakemake, "--profile", ROOT / "profiles/default", "--cores", 1, "--quiet", "all"], folder)
         out = args.out.absolute()
         os.chdir(folder)
-        clips = [path.read_bytes() for path in sorted(Path("results/service/recordings/slider/train").iterdir())]
+        paths = sorted(Path("results/service/recordings/slider/train").iterdir())
+        clips = {path.stem: path.read_bytes() for path in paths}
         schema = read_schema()
         finished = Finished(Study(validate(CONFIG, schema), schema))
         for trial in finished.study.trials:
             assemble(finished, trial, finished.heard(None), folder / "d.humwatch")
             for clients in args.clients:
-                seconds, waits = load(clips, clients, args.clips)
+                seconds, cpu, waits = load(clips, clients, args.clips)
                 rows.append(
                     {
                         "trial": trial.name.removesuffix("_seed-0"),
@@ -57,13 +60,15 @@ def main(args: argparse.Namespace) -> None:
                         "clips_per_second": args.clips / seconds,
                         "median_ms": 1e3 * np.median(waits),
                         "p99_ms": 1e3 * np.quantile(waits, 0.99),
+                        "cpu_ms_per_clip": 1e3 * cpu / args.clips,
                     }
                 )
     write(pd.DataFrame(rows), out, "service")
 
 
-def load(clips: list[bytes], clients: int, count: int) -> tuple[float, list[float]]:
-    """The seconds for all clips, and those for each, of a service with an empty history."""
+def load(clips: dict[str, bytes], clients: int, count: int) -> tuple[float, float, list[float]]:
+    """Of a service with an empty history: the seconds and its CPU seconds for all clips, and the seconds for each."""
+    names = list(clips)
     for path in Path().glob("history.sqlite*"):
         path.unlink()
     command = [sys.executable, "-m", "humwatch", "serve", "d.humwatch", "--port", "0", "--false-alarm-rate", "1e-6"]
@@ -77,15 +82,20 @@ def load(clips: list[bytes], clients: int, count: int) -> tuple[float, list[floa
             waits = []
             with requests.Session() as session:
                 for n in range(k, count, clients):
+                    name = names[n % len(names)]
                     begun = time.perf_counter()
-                    session.post(f"{address}v1/score?name=id_00_{n}.wav", clips[n % len(clips)]).raise_for_status()
+                    session.post(f"{address}v1/score?name={name}_{n}.wav", clips[name]).raise_for_status()
                     waits.append(time.perf_counter() - begun)
             return waits
 
-        begun = time.perf_counter()
+        def cpu() -> float:
+            figures = requests.get(f"{address}metrics").text
+            return float(re.search(r"^process_cpu_seconds_total (\S+)$", figures, re.M)[1])
+
+        begun, cpu_begun = time.perf_counter(), cpu()
         with ThreadPoolExecutor(clients) as pool:
             waits = [wait for found in pool.map(client, range(clients)) for wait in found]
-        return time.perf_counter() - begun, waits
+        return time.perf_counter() - begun, cpu() - cpu_begun, waits
     finally:
         process.terminate()
         process.wait()

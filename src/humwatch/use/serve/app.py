@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
 
-from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import FastAPI, HTTPException, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from jinja2 import Environment, PackageLoader
@@ -37,6 +37,7 @@ READ_SECONDS = 60.0  # in which a clip has to come
 RETRY_SECONDS = "1"  # after which one that was not taken may be sent again
 LOOK_SECONDS = 1.0  # between looks for silent machines
 LONGEST_NAME = 200  # characters
+MOST_ROWS = 2**62
 COOKIE_SECONDS = 30 * 86400
 AUDIO = ("audio/wav", "audio/flac", "application/octet-stream")
 BODY = {"schema": {"type": "string", "format": "binary"}}
@@ -213,7 +214,9 @@ def application(service: Service, limits: Limits, token: str, local: bool, live:
         since: Annotated[datetime | None, Query(description="Only clips of this time or later.")] = None,
         until: Annotated[datetime | None, Query(description="Only clips of before that.")] = None,
         alarm: Annotated[bool | None, Query(description="Only those that are, or are not, alarms.")] = None,
-        before: Annotated[int | None, Query(description="Only rows of a smaller number: `next` of a page.")] = None,
+        before: Annotated[
+            int | None, Query(ge=0, le=MOST_ROWS, description="Only rows of a smaller number: `next` of a page.")
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=1000, description="Clips of a page.")] = 100,
     ) -> History:
         """Clips that have been judged, newest first, in pages."""
@@ -222,7 +225,7 @@ def application(service: Service, limits: Limits, token: str, local: bool, live:
         return History(clips=clips, next=clips[-1].row if len(found) > limit else None)
 
     @app.get("/v1/alarms/{row}.{kind}", response_class=FileResponse)
-    async def alarm_file(row: int, kind: Literal["wav", "png"]) -> FileResponse:
+    async def alarm_file(row: Annotated[int, Path(ge=0, le=MOST_ROWS)], kind: Literal["wav", "png"]) -> FileResponse:
         """The sound of one of the last alarms (wav), or its spectrogram and its deviation from normal (png)."""
         if kind == "wav":
             path = service.sounds.sound(row)
@@ -353,7 +356,10 @@ def _utc(moment: datetime | None) -> str:
     """A moment as records have it; without a time zone it is UTC."""
     if moment is None:
         return ""
-    return stamp(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
+    try:
+        return stamp(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
+    except OverflowError:
+        raise HTTPException(422, f"{moment.isoformat()} lies in no year from 1 to 9999: give another time") from None
 
 
 def _text(package: str, name: str) -> str:

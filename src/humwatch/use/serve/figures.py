@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from humwatch.use.serve.service import Service, Taken
 
@@ -24,6 +24,7 @@ class Figures:
 
     def __init__(self, service: Service) -> None:
         self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)  # CPU seconds, memory, open files
         by_machine = ["machine"]
         self._clips = Counter("humwatch_clips", "Clips that were judged.", by_machine, registry=registry)
         self._alarms = Counter("humwatch_alarms", "Clips above the threshold.", by_machine, registry=registry)
