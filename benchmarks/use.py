@@ -3,9 +3,17 @@
 The detectors have their default sizes, trained for an epoch on the generated demo. start_s: of `humwatch score` as a process,
 from its call to its end with one recording, all libraries loaded. cpu_*: CPU seconds, which suffer less from other work on the
 machine. times_real_time: of one `humwatch score` over all recordings, its start left out, by CPU time and by the clock.
+
+In a second table, each as an ONNX file: ms_own and ms_onnx, a clip in the same process with its libraries loaded, by the detector
+(without an explanation) and by onnxruntime with one thread; times_faster, the first by the second; for each precision the size of
+the file, the AUC over test clips of the generated demo (mean over machine ids), and the largest deviation of a score (of itself,
+or of the standard deviation of normal ones).
 """
 
 import argparse
+import contextlib
+import io
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -13,17 +21,24 @@ from statistics import median
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core
 
+import numpy as np
+import onnxruntime
 import pandas as pd
 import yaml
-from common import ROOT, parser, run, write
+from common import ROOT, parser, per_clip, run, write
+from sklearn.metrics import roc_auc_score
 
+import humwatch
+from humwatch.__main__ import main as command
 from humwatch.study.config import read_schema, validate
 from humwatch.study.study import Study
 from humwatch.use.assemble import Finished, assemble
+from humwatch.use.onnx.export import KEY, compared
+from humwatch.use.onnx.storage import PRECISIONS
 
 SECONDS = 10
 CONFIG = {
-    "dataset": {"name": "use", "source": "demo", "size": {"train": 40, "test_normal": 2, "test_anomaly": 2}},
+    "dataset": {"name": "use", "source": "demo", "size": {"train": 40, "test_normal": 40, "test_anomaly": 40}},
     "features": {"logmel": {}, "modulation": {"source": "modspec"}},
     "trial": {"epochs": 1},
     "sweeps": {
@@ -35,7 +50,7 @@ CONFIG = {
 
 
 def main(args: argparse.Namespace) -> None:
-    rows = []
+    rows, onnx_rows = [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
@@ -67,7 +82,52 @@ def main(args: argparse.Namespace) -> None:
                     "mb": (folder / "d.humwatch").stat().st_size / 1e6,
                 }
             )
+            onnx_rows.append({"trial": rows[-1]["trial"], **as_onnx(folder / "d.humwatch", args.repeats)})
     write(pd.DataFrame(rows), args.out.absolute(), "use")
+    write(pd.DataFrame(onnx_rows), args.out.absolute(), "use_onnx", 4)
+
+
+def as_onnx(path: Path, repeats: int) -> dict[str, float]:
+    """The row of a detector's ONNX files."""
+    detector = humwatch.load(path)
+    test = {p: detector.read(p) for p in sorted(Path("results/use/recordings/slider/test").iterdir())}
+    first = detector.machines[0]
+    alone = session(path, "float32", "--machine", first)
+    some = [*test.values()][:20]
+    timed = {
+        "own": lambda: [detector.judge(clip, machine=first, why=0) for clip in some],
+        "onnx": lambda: [alone.run(["score", "p_value", "map"], {"samples": clip[None]}) for clip in some],
+    }
+    times = per_clip({side: (call, len(some)) for side, call in timed.items()}, repeats).set_index("side")[
+        "ms_per_clip"
+    ]
+    row = {"ms_own": times["own"], "ms_onnx": times["onnx"], "times_faster": times["own"] / times["onnx"]}
+    for precision in PRECISIONS:
+        made = session(path, precision)
+        about = json.loads(made.get_modelmeta().custom_metadata_map[KEY])
+        scores = np.array([made.run(["score"], {"samples": clip[None]})[0] for clip in test.values()])
+        anomaly = np.array(["anomaly" in p.name for p in test])
+        aucs = []
+        for k, name in enumerate(detector.machines):
+            own = np.array([detector.machine_of(p) == name for p in test])
+            aucs.append(roc_auc_score(anomaly[own], scores[own, k]))
+        machines = [detector.known(name) for name in detector.machines]
+        row[f"mb_{precision}"] = path.with_suffix(f".{precision}.onnx").stat().st_size / 1e6
+        row[f"auc_{precision}"] = float(np.mean(aucs))
+        row[f"deviation_{precision}"] = compared(
+            made, detector, machines, about["least_samples"], about["most_samples"]
+        )[0]
+    return row
+
+
+def session(path: Path, precision: str, *options: str) -> onnxruntime.InferenceSession:
+    """The detector, exported, on one thread."""
+    file = path.with_suffix(f".{precision}.onnx")
+    with contextlib.redirect_stdout(io.StringIO()):
+        command(["export", str(path), "--onnx", str(file), "--precision", precision, *options])
+    one = onnxruntime.SessionOptions()
+    one.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(file, one, providers=["CPUExecutionProvider"])
 
 
 def timed(command: list, folder: Path) -> tuple[float, float]:

@@ -1,0 +1,157 @@
+"""A detector as one torch module: from the samples of a window to its scores, p-values and deviations from normal."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from humwatch.errors import InputError
+from humwatch.evaluation.thresholds import Calibration
+from humwatch.features.base import BaseFeature
+from humwatch.use import explain
+from humwatch.use.detector import Detector, Machine, Member
+from humwatch.use.onnx.front_ends import front_end, number
+from humwatch.use.onnx.parts import part
+
+OUTPUTS = ("score", "p_value", "map")
+
+
+class Whole(nn.Module):
+    """Samples (1, samples) to scores and p-values (machines,) float64, and deviations (machines, frames, bins) in dB.
+
+    They are those of `Detector.judge`. Where the window is shorter or longer than the detector can take, scores are NaN.
+
+    Attributes
+    ----------
+    least, most
+        Samples of a window.
+
+    Raises
+    ------
+    InputError
+        A part of the detector cannot be exported.
+    """
+
+    def __init__(self, detector: Detector, machines: Sequence[Machine]) -> None:
+        super().__init__()
+        self.places: dict[str, int] = {}  # of features among the front ends, by what they state
+        self.front_ends = nn.ModuleList()
+        self.members = nn.ModuleList(_Member(member, machines) for member in detector.members)
+        self.heard = [self._place(member.feature, detector) for member in detector.members]
+        self.levels = self._place(explain.FEATURE, detector)
+        bounds = [self.front_ends[i].lengths(m.least, m.most) for i, m in zip(self.heard, self.members, strict=True)]
+        self.least, self.most = max(least for least, _ in bounds), min(most for _, most in bounds)
+        self.p_values = nn.ModuleList(PValue(detector.calibration(machine)) for machine in machines)
+        self.map = Deviations([detector.reference(machine) for machine in machines])
+
+    def forward(self, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        frames = [front_end(samples) for front_end in self.front_ends]
+        scores = torch.stack([member(frames[i]) for member, i in zip(self.members, self.heard, strict=True)]).mean(
+            dim=0
+        )
+        count = number(samples[0])
+        scores = torch.where((count >= self.least) & (count <= self.most), scores, torch.nan)
+        p_values = torch.stack([p_value(score) for p_value, score in zip(self.p_values, scores, strict=True)])
+        return scores, p_values, self.map(frames[self.levels])
+
+    def _place(self, feature: BaseFeature, detector: Detector) -> int:
+        """The number of the feature's front end."""
+        if feature.hears_far:
+            raise InputError(
+                f"the feature {feature.name} hears several microphones, and an ONNX file the samples of one: pack a detector of "
+                "another feature"
+            )
+        if (stated := repr(feature)) not in self.places:
+            self.places[stated] = len(self.front_ends)
+            self.front_ends.append(front_end(feature, detector.sample_rate, detector.longest))
+        return self.places[stated]
+
+
+class _Member(nn.Module):
+    """Frames to standardised scores (machines,) of one member; of its models, one for each scope.
+
+    Attributes
+    ----------
+    least, most
+        Frames that a clip may have; most None: any number.
+    """
+
+    scales: Tensor
+    order: Tensor
+
+    def __init__(self, member: Member, machines: Sequence[Machine]) -> None:
+        super().__init__()
+        of_model: dict[int, list[int]] = {}
+        for i, machine in enumerate(machines):
+            of_model.setdefault(id(member.models[machine]), []).append(i)
+        self.parts = nn.ModuleList(
+            part(
+                member.models[machines[own[0]]],
+                ["/".join(machines[i]) for i in own],
+                member.score_name,
+                member.feature.bins,
+            )
+            for own in of_model.values()
+        )
+        self.register_buffer("order", torch.tensor(np.argsort(np.concatenate([*of_model.values()]))))
+        scales = [member.scales.get(machine, (0.0, 1.0)) for machine in machines]
+        self.register_buffer("scales", torch.tensor(scales, dtype=torch.float64))
+        self.least = max(part.least for part in self.parts)
+        self.most = min((part.most for part in self.parts if part.most is not None), default=None)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        scores = torch.cat([part(frames) for part in self.parts])[self.order]
+        return (scores - self.scales[:, 0]) / self.scales[:, 1]
+
+
+class PValue(nn.Module):
+    """As `Calibration.p_values`, of one score."""
+
+    ordered: Tensor
+    above: Tensor
+
+    def __init__(self, calibration: Calibration) -> None:
+        super().__init__()
+        ordered, above = calibration.ordered
+        self.register_buffer("ordered", torch.from_numpy(ordered.astype(np.float64)))
+        self.register_buffer("above", torch.from_numpy(above))
+        self.sessions = calibration.sessions
+        self.tail = calibration.tail if calibration.extrapolated else None
+
+    def forward(self, score: Tensor) -> Tensor:
+        first = (self.ordered < score).sum()
+        p = (1 + self.above[first[None]][0]) / (self.sessions + 1)
+        if self.tail is not None:
+            excess = (score - self.tail.start).clamp(min=0)
+            beyond = self.tail.share * (1 + excess / self.tail.total) ** -self.tail.above
+            p = torch.where(first == len(self.ordered), torch.minimum(p, beyond), p)
+        return torch.where(score.isnan(), torch.nan, p)
+
+
+class Deviations(nn.Module):
+    """Log-mel levels (frames, bins) to how many dB they are above a machine's normal ones, (machines, frames, bins).
+
+    Levels are smoothed as `explain.deviation_map` does it: that smoothing counts which is farthest from what is tolerated.
+    """
+
+    median: Tensor
+    spread: Tensor
+
+    def __init__(self, references: Sequence[explain.Reference]) -> None:
+        super().__init__()
+        self.register_buffer("median", torch.from_numpy(np.stack([r.median for r in references]))[:, :, None])
+        self.register_buffer("spread", torch.from_numpy(np.stack([r.spread for r in references]))[:, :, :, None])
+
+    def forward(self, levels: Tensor) -> Tensor:
+        levels = levels.clamp(min=explain.QUIET_DB)[None, None]
+        found = farthest = torch.zeros(())
+        for i, (time, bins) in enumerate(explain.SMOOTHINGS):
+            edges = (bins // 2, (bins - 1) // 2, time // 2, (time - 1) // 2)
+            smooth = F.avg_pool2d(F.pad(levels, edges, mode="replicate"), (time, bins), stride=1)[0]
+            above = smooth - self.median[:, i]
+            strength = torch.where(above > 0, above / self.spread[:, i, 1], -above / self.spread[:, i, 0])
+            found = torch.where(strength > farthest, above, found)
+            farthest = torch.maximum(strength, farthest)
+        return found
