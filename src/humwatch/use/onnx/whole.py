@@ -43,7 +43,7 @@ class Whole(nn.Module):
         self.levels = self._place(explain.FEATURE, detector)
         bounds = [self.front_ends[i].lengths(m.least, m.most) for i, m in zip(self.heard, self.members, strict=True)]
         self.least, self.most = max(least for least, _ in bounds), min(most for _, most in bounds)
-        self.p_values = nn.ModuleList(PValue(detector.calibration(machine)) for machine in machines)
+        self.p_values = PValues([detector.calibration(machine) for machine in machines])
         self.map = Deviations([detector.reference(machine) for machine in machines])
 
     def forward(self, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -53,8 +53,7 @@ class Whole(nn.Module):
         )
         count = number(samples[0])
         scores = torch.where((count >= self.least) & (count <= self.most), scores, torch.nan)
-        p_values = torch.stack([p_value(score) for p_value, score in zip(self.p_values, scores, strict=True)])
-        return scores, p_values, self.map(frames[self.levels])
+        return scores, self.p_values(scores), self.map(frames[self.levels])
 
     def _place(self, feature: BaseFeature, detector: Detector) -> int:
         """The number of the feature's front end."""
@@ -106,28 +105,37 @@ class _Member(nn.Module):
         return (scores - self.scales[:, 0]) / self.scales[:, 1]
 
 
-class PValue(nn.Module):
-    """As `Calibration.p_values`, of one score."""
+class PValues(nn.Module):
+    """As `Calibration.p_values`: of a score of each machine, (machines,)."""
 
     ordered: Tensor
     above: Tensor
+    counts: Tensor
+    tails: Tensor
 
-    def __init__(self, calibration: Calibration) -> None:
+    def __init__(self, calibrations: Sequence[Calibration]) -> None:
         super().__init__()
-        ordered, above = calibration.ordered
-        self.register_buffer("ordered", torch.from_numpy(ordered.astype(np.float64)))
+        counts = [len(calibration.scores) for calibration in calibrations]
+        ordered = np.full((len(counts), max(counts)), np.inf)
+        above = np.zeros((len(counts), max(counts) + 1))  # p-values by the place of a score among the ordered ones
+        tails = []
+        for i, (calibration, count) in enumerate(zip(calibrations, counts, strict=True)):
+            ordered[i, :count], found = calibration.ordered
+            above[i, : count + 1] = (1 + found) / (calibration.sessions + 1)
+            tail = calibration.tail
+            tails.append([tail.start, tail.total, tail.above, tail.share if calibration.extrapolated else np.inf])
+        self.register_buffer("ordered", torch.from_numpy(ordered))
         self.register_buffer("above", torch.from_numpy(above))
-        self.sessions = calibration.sessions
-        self.tail = calibration.tail if calibration.extrapolated else None
+        self.register_buffer("counts", torch.tensor(counts))
+        self.register_buffer("tails", torch.tensor(tails, dtype=torch.float64).T.contiguous())
 
-    def forward(self, score: Tensor) -> Tensor:
-        first = (self.ordered < score).sum()
-        p = (1 + self.above[first[None]][0]) / (self.sessions + 1)
-        if self.tail is not None:
-            excess = (score - self.tail.start).clamp(min=0)
-            beyond = self.tail.share * (1 + excess / self.tail.total) ** -self.tail.above
-            p = torch.where(first == len(self.ordered), torch.minimum(p, beyond), p)
-        return torch.where(score.isnan(), torch.nan, p)
+    def forward(self, scores: Tensor) -> Tensor:
+        first = (self.ordered < scores[:, None]).sum(dim=1)
+        p = self.above.gather(1, first[:, None])[:, 0]
+        start, total, above, share = self.tails
+        beyond = share * (1 + (scores - start).clamp(min=0) / total) ** -above
+        p = torch.where(first == self.counts, torch.minimum(p, beyond), p)
+        return torch.where(scores.isnan(), torch.nan, p)
 
 
 class Deviations(nn.Module):
