@@ -78,7 +78,7 @@ class LogMel(FrontEnd):
     def forward(self, samples: Tensor) -> Tensor:
         feature = self.feature
         padded = F.pad(samples[0], (feature.n_fft // 2, feature.n_fft // 2))
-        energy = self.spectrum(framed(padded, self.spectrum.size, feature.n_fft, feature.hop_length))
+        energy = self.spectrum(framed(padded, feature.n_fft, feature.hop_length))
         if feature.power != 2.0:
             energy = energy ** (feature.power / 2)
         mel = self.filters @ energy + float(np.finfo(np.float64).eps)
@@ -114,26 +114,25 @@ class ModulationSpectrum(FrontEnd):
         self.register_buffer("centres", torch.from_numpy(np.tan(np.pi * centres / rate).astype(np.float32)))
 
     def forward(self, samples: Tensor) -> Tensor:
-        frames = framed(samples[0], self.spectrum.size, self.window, self.hop)
+        frames = framed(samples[0], self.window, self.hop)
         envelopes = (self.weights @ self.spectrum(frames).sqrt()).T  # (frames, bands)
         count = number(envelopes)
         place = (self.fast < count).sum()[None]
         length, (a_count, b_count) = self.fast[place], self.factors[place][0]
         envelopes = envelopes - envelopes.mean(dim=0)
         envelopes = torch.cat([envelopes, torch.zeros_like(envelopes[:1])])  # what is beyond the clip
-        # A transform as in `Energies`, but its factors are known with the clip alone: matrices of the largest are cut by masks.
+        # Its factors are known with the clip alone: matrices for the largest are cut by masks.
         a, b = torch.arange(self.rows), torch.arange(self.columns)
         half = torch.arange(self.rows // 2 + 1)
         inside = (a < a_count)[:, None] & (b < b_count)
         taken = torch.where(inside, torch.minimum(a[:, None] * b_count + b, count), count)
-        x = envelopes[taken].flatten(1)  # (a, b * bands)
-        real, imaginary = _turned(half[:, None] * a, a_count)
-        bands = envelopes.shape[1]
-        real, imaginary = ((m @ x).unflatten(1, (self.columns, bands)) for m in (real, imaginary))  # (half, b, bands)
-        turn, turn_i = (m[:, :, None] for m in _turned(half[:, None] * b, length))
-        real, imaginary = real * turn - imaginary * turn_i, real * turn_i + imaginary * turn
-        last, last_i = _turned(b[:, None] * b, b_count)
-        power = (last @ real - last_i @ imaginary).square() + (last_i @ real + last @ imaginary).square()
+        x = envelopes.index_select(0, taken.flatten()).unflatten(0, taken.shape)
+        power = transformed(
+            x,
+            _turned(half[:, None] * a, a_count),
+            _turned(half[:, None] * b, length),
+            _turned(b[:, None] * b, b_count),
+        )
         k = torch.minimum(half[:, None] + a_count * b, length - half[:, None] - a_count * b)
         counted = (half <= a_count // 2)[:, None] & (b < b_count) & (k > 0) & (2 * k < length)
         twice = torch.where((half == 0) | (2 * half == a_count), 1.0, 2.0)[:, None]
@@ -182,8 +181,6 @@ class Energies(nn.Module):
 
     window: Tensor
     first: Tensor
-    turn: Tensor
-    turn_i: Tensor
     last: Tensor
 
     def __init__(self, window: np.ndarray, length: int) -> None:
@@ -191,23 +188,20 @@ class Energies(nn.Module):
         self.length = length
         self.a, self.b = _factors(length, len(window))
         rows = -(-len(window) // self.b)
-        self.size = rows * self.b
-        half, b = np.arange(self.a // 2 + 1)[:, None], np.arange(self.b)
-        first = np.exp(-2j * np.pi * (half * np.arange(rows)) / self.a)
-        turn = np.exp(-2j * np.pi * (half * b) / length)[:, :, None]
-        last = np.exp(-2j * np.pi * (b[:, None] * b) / self.b)
+        self.beyond = rows * self.b - len(window)
+        half, b = np.arange(self.a // 2 + 1), np.arange(self.b)
+        first = _roots(half[:, None] * np.arange(rows), self.a)
+        last = _roots(b[:, None] * b, self.b) * _roots(half[:, None] * b, length)[:, None]  # (d, c, b)
         matrices = {
-            "window": np.pad(window, (0, self.size - len(window)))[:, None],
-            "first": np.concatenate([first.real, first.imag]),
-            "turn": turn.real,
-            "turn_i": turn.imag,
+            "window": np.pad(window, (0, self.beyond))[:, None],
+            "first": np.stack([first.real, first.imag], axis=1).reshape(-1, rows),
             "last": np.block([[last.real, -last.imag], [last.imag, last.real]]),
         }
         for name, matrix in matrices.items():
             self.register_buffer(name, torch.from_numpy(matrix.astype(np.float32)))
 
     def arranged(self, filters: np.ndarray) -> Tensor:
-        """A matrix (bands, length / 2 + 1) whose columns are in the order of the energies; what these have twice counts once."""
+        """A matrix (bins, length / 2 + 1) whose columns are in the order of the energies; what these have twice counts once."""
         d, c = np.arange(self.a // 2 + 1)[:, None], np.arange(self.b)
         k = self.a * c + d
         twice = ((d == 0) | (2 * d == self.a)) & (2 * k > self.length)
@@ -219,40 +213,80 @@ class Energies(nn.Module):
 
         Parameters
         ----------
-        frames : (size, frames)
+        frames : (samples, frames)
             As from `framed`.
 
         Returns
         -------
         ((A / 2 + 1) * B, frames)
         """
-        x = (frames * self.window).unflatten(0, (-1, self.b))
-        real, imaginary = (self.first @ x.flatten(1)).unflatten(1, (self.b, -1)).chunk(2)
-        turned = [real * self.turn - imaginary * self.turn_i, real * self.turn_i + imaginary * self.turn]
-        real, imaginary = (self.last @ torch.cat(turned, dim=1)).chunk(2, dim=1)
-        return (real.square() + imaginary.square()).flatten(0, 1)
+        x = F.pad(frames, (0, 0, 0, self.beyond)) if self.beyond else frames
+        x = self.first @ (x * self.window).unflatten(0, (-1, self.b)).flatten(1)  # (d and parts, b * frames)
+        x = self.last @ x.unflatten(0, (self.a // 2 + 1, -1)).unflatten(2, (self.b, -1)).flatten(1, 2)
+        x = (x * x).unflatten(1, (2, self.b))
+        return (x[:, 0] + x[:, 1]).flatten(0, 1)
 
 
-def framed(samples: Tensor, size: int, window: int, hop: int) -> Tensor:
-    """Frames side by side.
+class Magnitudes(nn.Module):
+    """|X| of the Fourier transform of a clip, (1, samples) to (1, samples / 2 + 1); as in `Energies`, with fewer products."""
+
+    kept: Tensor
+
+    def __init__(self, samples: int) -> None:
+        super().__init__()
+        self.a, self.b = _balanced(samples)
+        half, a, b = np.arange(self.a // 2 + 1)[:, None], np.arange(self.a), np.arange(self.b)
+        matrices = [_roots(half * a, self.a), _roots(half * b, samples), _roots(b[:, None] * b, self.b)]
+        for name, matrix in zip(("first", "turn", "last"), matrices, strict=True):
+            self.register_buffer(name, torch.from_numpy(np.stack([matrix.real, matrix.imag]).astype(np.float32)))
+        k = np.arange(samples // 2 + 1)
+        d = k % self.a
+        mirrored = d > self.a // 2
+        c = np.where(mirrored, (samples - k) // self.a, k // self.a)
+        self.register_buffer("kept", torch.from_numpy(np.where(mirrored, self.a - d, d) * self.b + c))
+
+    def forward(self, wave: Tensor) -> Tensor:
+        x = wave[0].unflatten(0, (self.a, self.b))[:, :, None]
+        power = transformed(x, tuple(self.first), tuple(self.turn), tuple(self.last))
+        return power.flatten().index_select(0, self.kept).sqrt()[None]
+
+
+def transformed(
+    x: Tensor, first: tuple[Tensor, Tensor], turn: tuple[Tensor, Tensor], last: tuple[Tensor, Tensor]
+) -> Tensor:
+    """|X|**2 of the Fourier transform of several columns at once, as in `Energies`.
 
     Parameters
     ----------
-    samples : (samples,)
-    size
-        Rows of a frame, `window` at least; those beyond it may be anything.
-    window
-        Samples of a frame, which must all be there.
-    hop
-        Samples from one frame to the next.
+    x : (A, B, columns)
+    first : (A / 2 + 1, A)
+        Real and imaginary part.
+    turn : (A / 2 + 1, B)
+    last : (B, B)
 
     Returns
     -------
-    (size, frames)
+    (A / 2 + 1, B, columns)
     """
-    first = torch.arange(0, samples.shape[0] - window + 1, hop)
-    places = torch.arange(size)[:, None] + first
-    return samples[places if size == window else torch.minimum(places, number(samples) - 1)]
+    real, imaginary = ((part @ x.flatten(1)).unflatten(1, x.shape[1:]) for part in first)
+    turn_real, turn_imaginary = (part[:, :, None] for part in turn)
+    real, imaginary = (
+        real * turn_real - imaginary * turn_imaginary,
+        real * turn_imaginary + imaginary * turn_real,
+    )
+    y = last[0] @ real - last[1] @ imaginary
+    z = last[1] @ real + last[0] @ imaginary
+    return y * y + z * z
+
+
+def framed(samples: Tensor, size: int, hop: int) -> Tensor:
+    """Frames of so many samples side by side, a hop apart: of (samples,), (size, frames)."""
+    block = math.gcd(size, hop)  # what several frames share is copied in blocks
+    blocks = samples[: samples.shape[0] // block * block].unflatten(0, (-1, block))
+    first = torch.arange(0, blocks.shape[0] - size // block + 1, hop // block)
+    places = torch.arange(size // block)[:, None] + first
+    taken = blocks.index_select(0, places.flatten())
+    return taken.unflatten(0, places.shape).transpose(1, 2).flatten(0, 1)
 
 
 def number(values: Tensor) -> Tensor:
@@ -261,9 +295,14 @@ def number(values: Tensor) -> Tensor:
 
 
 def _turned(product: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """exp(-2 pi i product / length), real and imaginary, float32."""
+    """As `_roots`, as tensors: real and imaginary part, float32."""
     angle = (-2 * math.pi / length) * (product % length).float()
     return torch.cos(angle), torch.sin(angle)
+
+
+def _roots(product: np.ndarray, length: int) -> np.ndarray:
+    """exp(-2 pi i product / length)."""
+    return np.exp(-2j * np.pi * (product % length) / length)
 
 
 def _factors(length: int, window: int | None = None) -> tuple[int, int]:
