@@ -41,8 +41,8 @@ FORMS: dict[str, list[tuple]] = {
     "autoencoder": [("autoencoder", SMALL | {"bottleneck": 2, "recipe": "fast"}, LOGMEL, "top_k")],
     "idnn": [("idnn", SMALL | {"window": 3, "transform": "log"}, {"source": "modspec"}, "median")],
     "mlp": [("id_classifier", {"hidden": [16], "embedding": 8, "members": 2}, LOGMEL, "score")],
-    "stgram": [("id_classifier", {"network": "stgram", "batch_size": 32}, WAVEFORM, "score")],
-    "dual_branch": [("id_classifier", {"network": "dual_branch", "batch_size": 32}, WAVEFORM, "score")],
+    "stgram": [("id_classifier", {"network": "stgram", "batch_size": 8, "learning_rate": 0.003}, WAVEFORM, "score")],
+    "dual_branch": [("id_classifier", {"network": "dual_branch", "batch_size": 8}, WAVEFORM, "score")],
     "auto": [("auto", {"candidates": ["knn", "gmm"]}, LOGMEL, "score")],
     "ensemble": [
         ("vae", SMALL | {"latent": 2}, LOGMEL, "std"),
@@ -74,7 +74,7 @@ def packed(path: Path, members: list[tuple], machines=MACHINES) -> Path:
 
         model = base.make(name, hyperparameters)
         train, held_out = heard(slice(20)), heard(slice(20, None))
-        model.fit(train, held_out, base.FitContext(epochs=1))
+        model.fit(train, held_out, base.FitContext(epochs=5 if stated == WAVEFORM else 1))
         arrays |= {f"members.{i}.models.0.{key}": array for key, array in model.state().items()}
         own = model.score(held_out)[score]
         scores = scores + (own - own.mean()) / own.std() / len(members) if len(members) > 1 else own

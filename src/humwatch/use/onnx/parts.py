@@ -25,7 +25,7 @@ from humwatch.detectors.per_machine import PerMachineDetector
 from humwatch.detectors.reconstruction.base import ReconstructionDetector
 from humwatch.detectors.reconstruction.pooling import TOP_SHARE
 from humwatch.errors import InputError
-from humwatch.use.onnx.front_ends import number
+from humwatch.use.onnx.front_ends import Magnitudes, number
 
 
 class Part(nn.Module):
@@ -342,8 +342,13 @@ class IdClassifier(Part):
     std: Tensor
 
     def __init__(self, detector: id_classifier.Detector, machines: Sequence[str], score: str, bins: int) -> None:
+        from humwatch.detectors.networks.members import Members
+
         super().__init__()
-        members = [*detector.members.average.module.children()]
+        rate = detector.feature.get("sample_rate", id_classifier.SAMPLE_RATE)
+        found = Members(detector.hyperparameters, detector.shape, rate, len(detector.classes), detector._pseudo)
+        found.set_state(detector.state())
+        members = [_for_onnx(member) for member in found.average.module.children()]
         self.networks = nn.ModuleList(member.network for member in members)
         self.heads = nn.ModuleList(member.head for member in members)
         self.score, self.samples = score, int(np.prod(detector.shape)) if detector.hears else 0
@@ -362,7 +367,7 @@ class IdClassifier(Part):
         stacked = [{key: array[None] for key, array in memory.items()} for memory in memories]
         self.density = nn.ModuleList(Density(memory, id_classifier.MEMORY) for memory in stacked)
         self.normal = [torch.from_numpy(memory["normal"]) for memory in memories]
-        variants = detector.members.variants
+        variants = found.variants
         self.own = [[i * variants for i, (n, _) in enumerate(detector.classes) if n == name] for name in self.names]
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -383,6 +388,18 @@ class IdClassifier(Part):
         if self.neighbours is not None:
             scores["local_density"] = self.neighbours(frames)
         return scores[self.score] if self.score in scores else torch.stack([*scores.values()]).mean(dim=0)
+
+
+def _for_onnx(member: nn.Module) -> nn.Module:
+    """The network and its head, with a Fourier transform of whole clips that is fast and exact in ONNX."""
+    from humwatch.detectors.networks.dual_branch import DualBranch
+
+    if isinstance(member.network, DualBranch):
+        branch = member.network.spectrum
+        member.network.spectrum = nn.Sequential(
+            Magnitudes(member.network.samples), nn.Unflatten(1, (1, -1)), branch.convolutions, branch.dense
+        )
+    return member
 
 
 @part.register(auto.Detector)
