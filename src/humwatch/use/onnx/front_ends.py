@@ -290,8 +290,8 @@ def framed(samples: Tensor, size: int, hop: int) -> Tensor:
 
 
 def number(values: Tensor) -> Tensor:
-    """How many rows there are, () int64: a tensor, where torch.onnx takes no symbolic number."""
-    return torch.ones_like(values.flatten(1)[:, 0] if values.dim() > 1 else values, dtype=torch.int64).sum()
+    """How many rows there are, () int64: as a tensor, where torch.onnx takes no symbolic number."""
+    return torch.scalar_tensor(values.shape[0], dtype=torch.int64)
 
 
 def _turned(product: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:

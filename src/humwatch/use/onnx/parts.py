@@ -128,7 +128,7 @@ class Statistics(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         if self.frames:
             return self.transform(exactly(frames, self.frames)).flatten()
-        values = self.transform(frames if self.moments else frames.sort(dim=0).values)
+        values = self.transform(frames if self.moments else frames.T.sort(dim=1).values.T)
         found = [values.mean(dim=0), values.std(dim=0, correction=0)]
         if not self.moments:
             place = torch.tensor(QUANTILES, dtype=torch.float64) * (frames.shape[0] - 1)

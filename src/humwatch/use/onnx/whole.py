@@ -159,7 +159,7 @@ class Deviations(nn.Module):
             edges = (bins // 2, (bins - 1) // 2, time // 2, (time - 1) // 2)
             smooth = F.avg_pool2d(F.pad(levels, edges, mode="replicate"), (time, bins), stride=1)[0]
             above = smooth - self.median[:, i]
-            strength = torch.where(above > 0, above / self.spread[:, i, 1], -above / self.spread[:, i, 0])
-            found = torch.where(strength > farthest, above, found)
-            farthest = torch.maximum(strength, farthest)
+            strength = torch.maximum(above / self.spread[:, i, 1], -above / self.spread[:, i, 0])
+            found = torch.where(strength > farthest, above, found) if i else above
+            farthest = torch.maximum(strength, farthest) if i else strength
         return found
