@@ -159,10 +159,9 @@ class Waveform(FrontEnd):
         return least * self.hop, min(self.most, (most + 1) * self.hop - 1 if most else self.most)
 
     def forward(self, samples: Tensor) -> Tensor:
-        if self.length:
-            repeated = samples[0][torch.arange(self.length // self.hop * self.hop) % number(samples[0])]
-            return repeated.reshape(-1, self.hop)
-        return samples[0][torch.arange(samples.shape[1] // self.hop)[:, None] * self.hop + torch.arange(self.hop)]
+        length = self.length or samples.shape[1]
+        places = torch.arange(length // self.hop * self.hop) % number(samples[0])
+        return samples[0].index_select(0, places).unflatten(0, (-1, self.hop))
 
 
 class Energies(nn.Module):

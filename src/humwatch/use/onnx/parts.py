@@ -25,7 +25,8 @@ from humwatch.detectors.per_machine import PerMachineDetector
 from humwatch.detectors.reconstruction.base import ReconstructionDetector
 from humwatch.detectors.reconstruction.pooling import TOP_SHARE
 from humwatch.errors import InputError
-from humwatch.use.onnx.front_ends import Magnitudes, number
+from humwatch.features import logmel
+from humwatch.use.onnx.front_ends import Magnitudes, front_end, number
 
 
 class Part(nn.Module):
@@ -83,7 +84,9 @@ class Reconstruction(Part):
 
     def forward(self, frames: Tensor) -> Tensor:
         first = torch.arange(0, frames.shape[0] - self.least + 1, self.hop)
-        windows = self.network.scale(frames[first[:, None] + torch.arange(self.least)].flatten(1))
+        places = first[:, None] + torch.arange(self.least)
+        windows = frames.index_select(0, places.flatten()).unflatten(0, places.shape).flatten(1)
+        windows = self.network.scale(windows)
         outputs = self.network(windows, *self.network.noise(windows, None))
         made = outputs[0] if isinstance(outputs, tuple) else outputs
         errors = (made - windows[:, self.predicted]).square().mean(dim=1).double()
@@ -348,7 +351,7 @@ class IdClassifier(Part):
         rate = detector.feature.get("sample_rate", id_classifier.SAMPLE_RATE)
         found = Members(detector.hyperparameters, detector.shape, rate, len(detector.classes), detector._pseudo)
         found.set_state(detector.state())
-        members = [_for_onnx(member) for member in found.average.module.children()]
+        members = [_for_onnx(member, rate) for member in found.average.module.children()]
         self.networks = nn.ModuleList(member.network for member in members)
         self.heads = nn.ModuleList(member.head for member in members)
         self.score, self.samples = score, int(np.prod(detector.shape)) if detector.hears else 0
@@ -390,16 +393,30 @@ class IdClassifier(Part):
         return scores[self.score] if self.score in scores else torch.stack([*scores.values()]).mean(dim=0)
 
 
-def _for_onnx(member: nn.Module) -> nn.Module:
-    """The network and its head, with a Fourier transform of whole clips that is fast and exact in ONNX."""
+def _for_onnx(member: nn.Module, rate: int) -> nn.Module:
+    """The network and its head, with Fourier transforms that are fast and exact in ONNX."""
     from humwatch.detectors.networks.dual_branch import DualBranch
+    from humwatch.detectors.networks.stgram import STgramMFN
 
+    if isinstance(member.network, STgramMFN):
+        member.network.logmel = Transposed(front_end(logmel.Feature(), rate, member.network.samples))
     if isinstance(member.network, DualBranch):
         branch = member.network.spectrum
         member.network.spectrum = nn.Sequential(
             Magnitudes(member.network.samples), nn.Unflatten(1, (1, -1)), branch.convolutions, branch.dense
         )
     return member
+
+
+class Transposed(nn.Module):
+    """Samples (1, samples) to (1, bins, frames)."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return self.module(samples).T[None]
 
 
 @part.register(auto.Detector)
@@ -434,4 +451,4 @@ class Auto(Part):
 
 def exactly(values: Tensor, count: int) -> Tensor:
     """The first `count` values or frames; a clip that has another number of them is refused elsewhere."""
-    return values[torch.minimum(torch.arange(count), number(values) - 1)]
+    return values.index_select(0, torch.minimum(torch.arange(count), number(values) - 1))
