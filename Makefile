@@ -20,7 +20,7 @@ test-slow: .venv/installed  ## train on real recordings for minutes (HUMWATCH_DA
 	pytest -m slow
 
 bench: .venv/installed  ## measure speed, memory and growth: tables on the screen and in results/benchmarks
-	for b in training features modspec scoring stages overhead trials time_to_auc study use; do \
+	for b in training features modspec scoring stages overhead startup trials time_to_auc study use service; do \
 	  echo "== $$b" && OMP_NUM_THREADS=1 python benchmarks/$$b.py || exit 1; done
 
 campaign: .venv/installed  ## kill runs, damage files, use hostile names; count what becomes of it (an hour)

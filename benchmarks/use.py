@@ -4,10 +4,10 @@ The detectors have their default sizes, trained for an epoch on the generated de
 from its call to its end with one recording, all libraries loaded. cpu_*: CPU seconds, which suffer less from other work on the
 machine. times_real_time: of one `humwatch score` over all recordings, its start left out, by CPU time and by the clock.
 
-In a second table, each as an ONNX file: ms_own and ms_onnx, a clip in the same process with its libraries loaded, by the detector
-(without an explanation) and by onnxruntime with one thread; times_faster, the first by the second; for each precision the size of
-the file, the AUC over test clips of the generated demo (mean over machine ids), and the largest deviation of a score (of itself,
-or of the standard deviation of normal ones).
+In a second table, each as an ONNX file: milliseconds of a clip in the same process with its libraries loaded, by the detector
+without (ms_own) and with the map of deviations (ms_own_map), and by onnxruntime with one thread, the map included (ms_onnx);
+times_faster and times_faster_map compare them. For each precision the size of the file, the AUC over test clips of the generated
+demo (mean over machine ids), and the largest deviation of a score (of itself, or of the standard deviation of normal ones).
 """
 
 import argparse
@@ -32,6 +32,7 @@ import humwatch
 from humwatch.__main__ import main as command
 from humwatch.study.config import read_schema, validate
 from humwatch.study.study import Study
+from humwatch.use import explain
 from humwatch.use.assemble import Finished, assemble
 from humwatch.use.onnx.export import KEY, compared
 from humwatch.use.onnx.storage import PRECISIONS
@@ -50,7 +51,7 @@ CONFIG = {
 
 
 def main(args: argparse.Namespace) -> None:
-    rows, onnx_rows = [], []
+    rows, onnx_rows, out = [], [], args.out.absolute()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
@@ -83,8 +84,8 @@ def main(args: argparse.Namespace) -> None:
                 }
             )
             onnx_rows.append({"trial": rows[-1]["trial"], **as_onnx(folder / "d.humwatch", args.repeats)})
-    write(pd.DataFrame(rows), args.out.absolute(), "use")
-    write(pd.DataFrame(onnx_rows), args.out.absolute(), "use_onnx", 4)
+    write(pd.DataFrame(rows), out, "use")
+    write(pd.DataFrame(onnx_rows), out, "use_onnx", 4)
 
 
 def as_onnx(path: Path, repeats: int) -> dict[str, float]:
@@ -94,14 +95,21 @@ def as_onnx(path: Path, repeats: int) -> dict[str, float]:
     first = detector.machines[0]
     alone = session(path, "float32", "--machine", first)
     some = [*test.values()][:20]
+    normal = detector.reference(detector.known(first))
+
+    def mapped(clip: np.ndarray) -> np.ndarray:
+        return explain.deviation_map(explain.levels(clip, detector.sample_rate), normal)
+
     timed = {
         "own": lambda: [detector.judge(clip, machine=first, why=0) for clip in some],
+        "own with map": lambda: [(detector.judge(clip, machine=first, why=0), mapped(clip)) for clip in some],
         "onnx": lambda: [alone.run(["score", "p_value", "map"], {"samples": clip[None]}) for clip in some],
     }
     times = per_clip({side: (call, len(some)) for side, call in timed.items()}, repeats).set_index("side")[
         "ms_per_clip"
     ]
-    row = {"ms_own": times["own"], "ms_onnx": times["onnx"], "times_faster": times["own"] / times["onnx"]}
+    row = {"ms_own": times["own"], "ms_own_map": times["own with map"], "ms_onnx": times["onnx"]}
+    row |= {"times_faster": times["own"] / times["onnx"], "times_faster_map": times["own with map"] / times["onnx"]}
     for precision in PRECISIONS:
         made = session(path, precision)
         about = json.loads(made.get_modelmeta().custom_metadata_map[KEY])

@@ -51,7 +51,7 @@ class Project:
                     ROOT / part,
                     folder / part,
                     symlinks=True,
-                    ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"),
+                    ignore=shutil.ignore_patterns("*.pyc.*", "*.egg-info"),  # compiled once, for all copies
                 )
             else:
                 shutil.copy2(ROOT / part, folder / part)

@@ -75,6 +75,7 @@ def run(stage: Callable[[argparse.Namespace], None], arguments: argparse.Namespa
         else:
             _log_bug(error)
     else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is done: Ctrl-C would only make Python's own end a traceback
         return
     sys.exit(1)
 

@@ -109,8 +109,10 @@ def empty(folder: Path) -> list[Path]:
     found = []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if Path(place, name) not in apart]
-        with suppress(OSError):
-            found += [p for name in names if name.endswith(kinds) and not (p := Path(place, name)).stat().st_size]
+        for path in (Path(place, name) for name in names if name.endswith(kinds)):
+            with suppress(OSError):
+                if not path.stat().st_size:
+                    found.append(path)
     return found
 
 

@@ -173,7 +173,7 @@ def test_types_that_no_model_hears(own, tmp_path):
         path.unlink()
     sweeps = {"types": {"detector": ["knn"]}, "all": {"detector": ["knn"], "scope": ["all"]}}
     own.configure(own.config | {"sweeps": sweeps})
-    done = own.run()
+    done = own.run(*own.tables)
     assert "Traceback" not in done.stdout + done.stderr
     auc = pd.read_csv(own.results / "tables/auc.csv")
     assert set(auc["machine_type"]) == {"fan"} and set(auc["scope"]) == {"all"}

@@ -16,6 +16,7 @@ rule ensemble:
         code=code("ensemble"),
     output:
         scores=PATTERN.scores(epochs=0),
+        submission=directory(PATTERN.of_model("submission", epochs=0)),
         model=f"{PATTERN.model(epochs=0)}/model.json",
         log=f"{PATTERN.model(epochs=0)}/log.csv",
         held_out=f"{PATTERN.model(epochs=0)}/validation.parquet",
@@ -32,8 +33,10 @@ rule ensemble:
         members=lambda w: as_json(jobs.members(study, w.trial, study.types[w.scope])),
         results=lambda w, output: str(Path(output.scores).parents[3]),
         model=lambda w, output: str(Path(output.model).parent),
+        challenge=CHALLENGE,
         judged=lambda w, input, output: ["--judged", *input.leave_id_out] if output.leave_id_out else [],
     shell:
         "python {input.code[0]:q} --log={log:q} --title={params.title:q}"
         " --members={params.members:q} --machine-type={params.machine_type:q} --results={params.results:q}"
         " --model={params.model:q} --out={output.scores:q} {params.judged:q}"
+        " {params.challenge:q} --submission={output.submission:q}"

@@ -1,4 +1,5 @@
 from humwatch.features import parquet
+from humwatch.features.base import make
 
 try:
     IMPORTED = parquet.folders(
@@ -12,6 +13,7 @@ except InputError as error:
 COMPUTED = {name: feature["source"] for name, feature in config["features"].items() if name not in IMPORTED}
 # Now, not when a job asks: Snakemake looks into a folder once, and takes what comes later for missing.
 FEATURE_CODE = {name: code("features", f"features/{source}") for name, source in COMPUTED.items()}
+FEATURE_FILES = {name: [*map(listing.link, make(config["features"][name]).files)] for name in COMPUTED}
 NOTHING = "(?!)"  # as a pattern, matches none
 
 
@@ -20,6 +22,7 @@ rule features:
     input:
         clips=PATTERN.clip_table(),
         code=lambda w: FEATURE_CODE[w.feature],
+        network=lambda w: FEATURE_FILES[w.feature],
     output:
         PATTERN.features(),
     log:

@@ -1,4 +1,4 @@
-"""Average the standardised scores of several trials; write them as one more trial's scores and held-out scores."""
+"""Average the standardised scores of several trials; write them as one more trial's scores, held-out scores and submission."""
 
 from humwatch import cli  # first: from here on Ctrl-C is one line
 
@@ -12,6 +12,7 @@ import pandas as pd
 from humwatch import parquet
 from humwatch.detectors import models
 from humwatch.detectors.leave_id_out import COLUMNS, combined
+from humwatch.evaluation import submission
 from humwatch.evaluation.calibration import Member, combine, combined_calibration, in_common
 from humwatch.study.layout import Layout
 
@@ -37,6 +38,7 @@ def main(args: argparse.Namespace) -> None:
     parquet.write(scores, args.out)
     parquet.write(held_out, args.model / "validation.parquet")
     parquet.write(combined_calibration(members), args.model / "calibration.parquet")
+    submission.write(scores, "score", args.submission, args.model, args.year, args.false_alarm_rate)
     if args.judged is not None:
         table = combined(judged) if judged else pd.DataFrame(columns=COLUMNS)
         parquet.write(table, args.model / "leave_id_out.parquet")
@@ -62,4 +64,5 @@ if __name__ == "__main__":
     parser.add_argument("--model", type=Path, required=True, help="model folder to write")
     parser.add_argument("--judged", nargs="*", help="what the members make of ids left out: to be combined as well")
     parser.add_argument("--out", type=Path, required=True, help="score file to write")
+    submission.add_options(parser)
     cli.run(main, parser.parse_args())

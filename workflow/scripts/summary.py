@@ -49,7 +49,13 @@ def main(args: argparse.Namespace) -> None:
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     if len(lines) > LINES:
         print(f"  ... and {len(lines) - LINES} more")
-    places = {"Report": "report.html", "Tables": "tables", "Scores": "scores", "Models": "models"}
+    places = {
+        "Report": "report.html",
+        "Tables": "tables",
+        "Detectors": "detectors",
+        "Scores": "scores",
+        "Models": "models",
+    }
     there = {what: args.results / place for what, place in places.items() if (args.results / place).exists()}
     print("\n" + "   ".join(f"{what}: {path}" for what, path in there.items()))
 

@@ -15,9 +15,27 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_alarm_options(parser: argparse.ArgumentParser, silent_after: float, backlog: int, what: str) -> None:
-    """Add the options that `watch` and `listen` share; `silent_after` and `backlog` are defaults, `what` is what arrives."""
-    parser.add_argument("--machine", metavar="TYPE/ID", help="which machine it is")
+def add_alarm_options(
+    parser: argparse.ArgumentParser,
+    silent_after: float,
+    backlog: int,
+    what: str,
+    beyond: str = "the oldest are left out, and counted",
+    history: str = "what is judged, a row each: .sqlite for SQLite, else CSV",
+) -> None:
+    """Add the options that `watch`, `listen` and `serve` share.
+
+    Parameters
+    ----------
+    silent_after, backlog
+        Defaults.
+    what
+        What arrives.
+    beyond
+        What becomes of more than the backlog.
+    history
+        What the history is, and where.
+    """
     parser.add_argument("--resample", action="store_true", help="take sound of any sample rate")
     parser.add_argument(
         "--false-alarm-rate", type=float, metavar="RATE", help="to promise; default: that of the detector"
@@ -48,11 +66,6 @@ def add_alarm_options(parser: argparse.ArgumentParser, silent_after: float, back
         type=int,
         default=backlog,
         metavar="N",
-        help=f"how many may wait; of more, the oldest are left out, and counted; default: {backlog}",
+        help=f"how many may wait; of more, {beyond}; default: {backlog}",
     )
-    parser.add_argument(
-        "--history",
-        type=Path,
-        metavar="FILE",
-        help="what is judged, a row each: .sqlite for SQLite, else CSV",
-    )
+    parser.add_argument("--history", type=Path, metavar="FILE", help=history)

@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="s16le",
         help="of PCM on standard input: u8, s16le, s24le, s32le, f32le, f64le; default: s16le",
     )
+    parser.add_argument("--machine", metavar="TYPE/ID", help="which machine it is")
     add_alarm_options(parser, silent_after=60, backlog=30, what="sound")
 
 

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hop", type=float, metavar="SECONDS", help="between windows of long recordings; default: a window"
     )
+    parser.add_argument("--machine", metavar="TYPE/ID", help="which machine it is")
     add_alarm_options(parser, silent_after=3600, backlog=1000, what="recording")
 
 

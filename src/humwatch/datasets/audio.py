@@ -133,21 +133,23 @@ def load(path: Path) -> bytes:
         raise InputError(f"{path} cannot be read ({error.strerror}): replace or remove it") from None
 
 
-def decode(path: Path, data: bytes) -> Recording:
+def decode(path: Path, data: bytes, most: float = math.inf) -> Recording:
     """The recording in a file's bytes.
 
     Parameters
     ----------
     path
         Of the file, for its suffix and for messages.
+    most
+        Samples of all channels together that it may have: a codec can make gigabytes of a small file.
 
     Raises
     ------
     InputError
-        It is cut, damaged, empty or no recording: one sentence that names the file.
+        It is cut, damaged, empty, too long or no recording: one sentence that names the file.
     """
     try:
-        recording = _decode(path, data)
+        recording = _decode(path, data, most)
         if recording.sample_rate not in RATES:
             raise InputError(
                 f"states a sample rate of {recording.sample_rate} Hz in its header, and those from {RATES[0]} to "
@@ -197,7 +199,7 @@ def most_common(rates: Iterable[int]) -> int | None:
     return counted[0][0] if counted else None
 
 
-def _decode(path: Path, data: bytes) -> Recording:
+def _decode(path: Path, data: bytes, most: float) -> Recording:
     if (plain := _plain(data)) and path.suffix.lower() in SUFFIXES["WAV"]:
         return Recording(_full_scale(plain[0]), plain[1], True, [])
     whole, remarks = _whole(data)
@@ -206,7 +208,7 @@ def _decode(path: Path, data: bytes) -> Recording:
             if file.format not in SUFFIXES:
                 raise InputError(f"is {file.format} audio, whose length cannot be checked: convert it to WAV or FLAC")
             integers = file.subtype == "PCM_16"
-            samples = _samples(file, "int16" if integers else "float32")
+            samples = _samples(file, "int16" if integers else "float32", most)
             if len(samples) < file.frames < 2**62:
                 raise InputError(f"is truncated ({len(samples)} of {file.frames} samples): replace or remove it")
             sample_rate, container, codec = file.samplerate, file.format, file.subtype
@@ -253,13 +255,16 @@ class _Forward(soundfile.SoundFile):
         return False
 
 
-def _samples(file: _Forward, dtype: str) -> np.ndarray:
-    if file.frames < 2**62:
+def _samples(file: _Forward, dtype: str, most: float) -> np.ndarray:
+    known = file.frames < 2**62
+    if known and file.frames * file.channels <= most:
         return file.read(file.frames, dtype, always_2d=True)
     blocks: list[np.ndarray] = []
-    while not blocks or len(blocks[-1]):
+    while not known and sum(map(len, blocks)) * file.channels <= most:
         blocks.append(file.read(BLOCK, dtype, always_2d=True))
-    return np.concatenate(blocks)
+        if not len(blocks[-1]):
+            return np.concatenate(blocks)
+    raise InputError(f"has more than {most:.0f} samples: split it")
 
 
 def _whole(data: bytes) -> tuple[bytes, list[Remark]]:

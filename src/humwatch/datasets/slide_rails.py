@@ -13,8 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import scipy
-import scipy.signal
+import scipy.fft
 import soundfile as sf
 
 from humwatch.datasets.clip_name import SPLITS
@@ -191,6 +190,8 @@ def far_from_machine(parts: dict, rng: np.random.Generator) -> np.ndarray:
     -------
     (samples,) float64
     """
+    import scipy.signal  # here, because it takes a second to load
+
     factory, machine = parts["factory"], parts["machine"] + parts["fault"]
     way = np.zeros(192)
     way[rng.integers(0, 32)] = 1

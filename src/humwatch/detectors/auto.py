@@ -72,10 +72,12 @@ class Detector(BaseDetector):
         return parameters["candidates"]
 
     @classmethod
+    def scores_by_torch(cls, parameters: Mapping[str, Any]) -> bool:
+        return any(found.scores_by_torch(own) for found, own in _candidates(parameters))
+
+    @classmethod
     def training_bytes(cls, parameters: Mapping[str, Any], frames: int, bins: int) -> float:
-        classes = [detector_class(name) for name in parameters["candidates"]]
-        own = [(found, {**parameters, **dataclasses.asdict(found.Hyperparameters())}) for found in classes]
-        return sum(found.training_bytes(p, frames, bins) for found, p in own)
+        return sum(found.training_bytes(own, frames, bins) for found, own in _candidates(parameters))
 
     @property
     def is_cross_conformal(self) -> bool:
@@ -212,6 +214,13 @@ def best_together(judged: Mapping[str, pd.DataFrame], machine_type: str) -> list
         best = together[found]
         kept.append(found)
     return kept
+
+
+def _candidates(parameters: Mapping[str, Any]) -> Iterator[tuple[type[BaseDetector], dict[str, Any]]]:
+    """The class of each candidate, and the trial's parameters with the candidate's own."""
+    for name in parameters["candidates"]:
+        found = detector_class(name)
+        yield found, {**parameters, **dataclasses.asdict(found.Hyperparameters())}
 
 
 def _own(context: FitContext, name: str) -> FitContext:

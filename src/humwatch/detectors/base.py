@@ -78,8 +78,6 @@ class BaseDetector(ABC):
         JSON Schema of the names that a trial may choose, with a description; empty where there is no choice.
     on_device
         Whether torch trains it, on a GPU where there is one; where not, its training loads no torch.
-    scores_by_torch
-        Whether scoring loads torch, for the estimates of memory and time.
     """
 
     Hyperparameters: ClassVar[type]
@@ -87,7 +85,6 @@ class BaseDetector(ABC):
     default_score: ClassVar[str] = "score"
     scores: ClassVar[dict[str, Any]] = {}
     on_device: bool = True
-    scores_by_torch: ClassVar[bool] = True
 
     def __init__(self, **hyperparameters: Any) -> None:
         self.hyperparameters = self.Hyperparameters(**hyperparameters)
@@ -144,6 +141,11 @@ class BaseDetector(ABC):
     def hops(cls, parameters: Mapping[str, Any]) -> tuple[int, int]:
         """Frames from one window to the next, in training and in scoring."""
         return 1, 1
+
+    @classmethod
+    def scores_by_torch(cls, parameters: Mapping[str, Any]) -> bool:
+        """Whether scoring loads torch, for the estimates of memory and time."""
+        return True
 
     @classmethod
     def training_bytes(cls, parameters: Mapping[str, Any], frames: int, bins: int) -> float:

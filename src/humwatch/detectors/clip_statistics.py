@@ -12,15 +12,18 @@ QUANTILES = (0.05, 0.5, 0.95)
 
 TRANSFORM: Rules = {
     "default": "auto",
-    "description": "log: features are energies; none: take them as they are; auto: log where no training value is negative.",
+    "description": (
+        "log: features are energies; none: take them as they are; auto: log where no training value is negative, but for "
+        "embeddings."
+    ),
     "enum": ["auto", "log", "none"],
 }
 STATISTICS: Rules = {
     "default": "auto",
     "description": (
-        "How a clip becomes one vector: flatten (few frames), moments, quantiles; auto chooses by the number of frames."
+        "How a clip becomes one vector: flatten (few frames), mean, moments, quantiles; auto chooses by the number of frames."
     ),
-    "enum": ["auto", "flatten", "moments", "quantiles"],
+    "enum": ["auto", "flatten", "mean", "moments", "quantiles"],
 }
 
 
@@ -32,7 +35,8 @@ class Transform:
     Parameters
     ----------
     kind
-        "log", "none", or "auto": "log" where no training value is negative.
+        "log", "none", or "auto": "log" where no training value is negative. Embeddings stay as they are, even of a network that
+        ends in a rectifier.
     """
 
     def __init__(self, kind: str) -> None:
@@ -45,7 +49,8 @@ class Transform:
         negative = train.values.min() < 0
         if self.kind == "log" and negative:
             raise InputError("transform is 'log', but the feature has negative values: use transform 'none'")
-        if self.kind == "log" or (self.kind == "auto" and not negative):
+        are_energies = not negative and train.parameters.get("source") != "embedding"
+        if self.kind == "log" or (self.kind == "auto" and are_energies):
             floor = log_floor(train.values).astype(np.float64)
             self.floor = np.maximum(floor, np.finfo(np.float32).tiny)  # some bins are silent throughout
 
@@ -72,9 +77,9 @@ class ClipStatistics:
     transform
         As the kind of `Transform`.
     statistics
-        "flatten" lays the frames out one after the other, which needs clips of equally many frames; "moments" is each bin's
-        mean and standard deviation over time; "quantiles" adds the 0.05, 0.5 and 0.95 quantile; "auto" is "flatten" where all
-        training clips have the same few frames (up to 16), else "quantiles".
+        "flatten" lays the frames out one after the other, which needs clips of equally many frames; "mean" is each bin's mean
+        over time; "moments" adds the standard deviation, "quantiles" also the 0.05, 0.5 and 0.95 quantile; "auto" is "flatten"
+        where all training clips have the same few frames (up to 16), else "quantiles".
     """
 
     def __init__(self, transform: str, statistics: str) -> None:
@@ -127,9 +132,11 @@ class ClipStatistics:
 
     @property
     def _parts(self) -> int:
-        return 2 if self.statistics == "moments" else 2 + len(QUANTILES)
+        return {"mean": 1, "moments": 2}.get(self.statistics, 2 + len(QUANTILES))
 
     def _summary(self, frames: np.ndarray) -> np.ndarray:
+        if self.statistics == "mean":
+            return frames.mean(axis=0)
         parts = [frames.mean(axis=0), frames.std(axis=0)]
         if self.statistics != "moments":
             parts.extend(np.quantile(frames, QUANTILES, axis=0))
@@ -138,8 +145,8 @@ class ClipStatistics:
 
 def vector_size(statistics: str, frames: int, bins: int) -> int:
     """Number of values of a clip's vector: an estimate, where clips may differ in their frames."""
-    if statistics == "moments":
-        return 2 * bins
+    if statistics in ("mean", "moments"):
+        return bins if statistics == "mean" else 2 * bins
     if statistics == "flatten" or frames <= FEW_FRAMES:
         return frames * bins
     return (2 + len(QUANTILES)) * bins

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from humwatch.detectors.backends import Standardiser, without_domains
+from humwatch.detectors.backends import Standardiser, ledoit_wolf, without_domains
 from humwatch.detectors.base import CLIPS
 from humwatch.detectors.clip_statistics import TRANSFORM, ClipStatistics
 from humwatch.detectors.per_machine import DOMAINS, PerMachineDetector
@@ -127,7 +127,6 @@ class Detector(PerMachineDetector):
 
     def _mixture(self, vectors: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """Of one machine and one r: vectors (clips, bins)."""
-        from sklearn.covariance import ledoit_wolf_shrinkage
         from sklearn.mixture import GaussianMixture
 
         standardise = Standardiser.fit(vectors)
@@ -137,7 +136,7 @@ class Detector(PerMachineDetector):
         if distinct == 1:
             regularisation = 1.0
         elif self.hyperparameters.regularisation == "ledoit_wolf":
-            shrinkage = min(ledoit_wolf_shrinkage(x, assume_centered=True), 0.5)
+            shrinkage = min(ledoit_wolf(x), 0.5)
             regularisation = max(REGULARISATION, shrinkage / (1 - shrinkage))
         components = min(self.hyperparameters.components, distinct)
         x = x if len(x) > 1 else np.repeat(x, 2, axis=0)  # scikit-learn wants two

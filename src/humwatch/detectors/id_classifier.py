@@ -16,6 +16,7 @@ from humwatch.detectors import knn
 from humwatch.detectors.backends import Standardiser, calibrated, center_and_spread, log_distances
 from humwatch.detectors.base import CLIPS, LEARNING_RATE, WEIGHT_BYTES, BaseDetector, FitContext
 from humwatch.detectors.clip_statistics import STATISTICS, TRANSFORM, ClipStatistics, vector_size
+from humwatch.detectors.inference import angular_logits, log_softmax, sequential, unit
 from humwatch.detectors.local_density import LocalDensity
 from humwatch.detectors.machines import domains_of, machine_names, machines, similar
 from humwatch.detectors.models import under
@@ -25,6 +26,7 @@ from humwatch.features.store import Features
 from humwatch.parameters import parameter
 
 if TYPE_CHECKING:
+    from humwatch.detectors.networks.members import Members
     from humwatch.features.base import BaseFeature
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ log = logging.getLogger(__name__)
 WAVEFORM_NETWORKS = {"stgram": "speed", "dual_branch": "feature_exchange"}
 KINDS = ("log_probability", "embedding_density")
 MEMORY = LocalDensity(whitening="none")  # of embeddings
-SCORING_BATCH, SCORING_WAVEFORMS = 1024, 32  # clips
+BATCH, WAVEFORM_BATCH = 1024, 32  # clips that torch embeds at once
 TOO_EASY = 3  # epochs
 TOO_EASY_WARNING = (
     "all held-out clips are recognised after epoch %d: %d classes are too easy to tell apart for the network to hear much; "
@@ -131,7 +133,9 @@ class Detector(BaseDetector):
 
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
-        self.members: Any = None  # networks.members.Members, once the classes are known
+        self.members: Any = None  # networks.members.Members, while torch trains them or scores with them
+        self.saved: dict[str, np.ndarray] = {}  # what they have learnt, where torch does not
+        self.saved_training: dict[str, np.ndarray] = {}  # and what they need to go on with their training
         self.memory: dict[str, dict[str, np.ndarray]] = {}  # what the normal clips of each machine id look like
         p = self.hyperparameters
         self.hears = p.network in WAVEFORM_NETWORKS
@@ -166,6 +170,10 @@ class Detector(BaseDetector):
             )
 
     @classmethod
+    def scores_by_torch(cls, parameters: Mapping[str, Any]) -> bool:
+        return parameters["network"] in WAVEFORM_NETWORKS
+
+    @classmethod
     def training_bytes(cls, parameters: Mapping[str, Any], frames: int, bins: int) -> float:
         members, embedding, subclusters = (parameters[key] for key in ("members", "embedding", "subclusters"))
         head = MACHINES * subclusters * embedding
@@ -175,7 +183,7 @@ class Detector(BaseDetector):
         vector = vector_size(parameters["statistics"], frames, bins)
         mlp = [vector, *parameters["hidden"], embedding]
         weights = sum(a * b for a, b in itertools.pairwise(mlp)) + head
-        batch = 12 * min(max(parameters["batch_size"], SCORING_BATCH), CLIPS) * (sum(mlp) + MACHINES * subclusters)
+        batch = 12 * min(max(parameters["batch_size"], BATCH), CLIPS) * (sum(mlp) + MACHINES * subclusters)
         return members * (WEIGHT_BYTES * weights + batch + 16 * CLIPS * embedding) + 40 * CLIPS * vector
 
     def fit(self, train: Features, validation: Features, context: FitContext) -> None:
@@ -183,7 +191,8 @@ class Detector(BaseDetector):
         if self.epoch == 0:
             self._prepare(train, context.seed)
         self.memory = {}
-        self.members.begin(context.device)
+        members = self._members()
+        members.begin(context.device)
         inputs, ids = self._inputs(train), self._ids(train)
         held_out, held_out_ids = self._inputs(validation), self._ids(validation)
         known = held_out_ids >= 0  # classes that training has
@@ -191,7 +200,7 @@ class Detector(BaseDetector):
         warned = False
         for epoch in range(self.epoch + 1, context.epochs + 1):
             begun = time.perf_counter()
-            train_loss = self.members.train_epoch(inputs, ids, context.seed, epoch)
+            train_loss = members.train_epoch(inputs, ids, context.seed, epoch)
             val_loss, accuracy = self._validate(compared, compared_ids)
             self.epoch, self.diverged = epoch, not math.isfinite(train_loss)
             seconds = time.perf_counter() - begun
@@ -223,7 +232,7 @@ class Detector(BaseDetector):
         return self._embed(self._inputs(features))[0]
 
     def state(self) -> dict[str, np.ndarray]:
-        arrays = self.members.state()
+        arrays = {**self._averages()}
         for machine, memory in self.memory.items():
             arrays |= {f"{machine}.{name}": array for name, array in memory.items()}
         own = {"classes": np.frombuffer(json.dumps(self.classes).encode(), np.uint8), "shape": np.array(self.shape)}
@@ -237,8 +246,7 @@ class Detector(BaseDetector):
         self.statistics = self._statistics()
         self.statistics.set_state(state)
         self.mean, self.std = state["mean"], state["std"]
-        self._build()
-        self.members.set_state(state)
+        self.members, self.saved = None, {k: array for k, array in state.items() if k.startswith("average.")}
         known = {machine for machine, _ in self.classes}
         for key, array in state.items():
             machine, _, name = key.rpartition(".")
@@ -248,10 +256,10 @@ class Detector(BaseDetector):
             self.neighbours.set_state(under("neighbours.", state))
 
     def training_state(self) -> dict[str, np.ndarray]:
-        return self.members.training_state()
+        return self.members.training_state() if self.members else self.saved_training
 
     def set_training_state(self, state: dict[str, np.ndarray]) -> None:
-        self.members.set_training_state(state)
+        self.saved_training = dict(state)
 
     def _statistics(self) -> ClipStatistics:
         return ClipStatistics(self.hyperparameters.transform, self.hyperparameters.statistics)
@@ -277,13 +285,24 @@ class Detector(BaseDetector):
             standardise = Standardiser.fit(self.statistics.fit(train)(train))
             self.mean, self.std = standardise.mean, standardise.std
         self.shape = tuple(self._inputs(train).shape[1:])
-        self._build(seed)
+        self._members(seed)
 
-    def _build(self, seed: int = 0) -> None:
+    def _members(self, seed: int = 0) -> "Members":
+        """The networks of torch: as they were saved, or, if they were not, with weights that follow from the seed."""
         from humwatch.detectors.networks.members import Members
 
-        rate = self.feature.get("sample_rate", SAMPLE_RATE)
-        self.members = Members(self.hyperparameters, self.shape, rate, len(self.classes), self._pseudo, seed)
+        if self.members is None:
+            rate = self.feature.get("sample_rate", SAMPLE_RATE)
+            self.members = Members(self.hyperparameters, self.shape, rate, len(self.classes), self._pseudo, seed)
+            if self.saved:
+                self.members.set_state(self.saved)
+            if self.saved_training:
+                self.members.set_training_state(self.saved_training)
+        return self.members
+
+    def _averages(self) -> dict[str, np.ndarray]:
+        """The averaged weights of the networks, by their names in torch."""
+        return self.members.state() if self.members else self.saved
 
     @property
     def _pseudo(self) -> str:
@@ -319,22 +338,35 @@ class Detector(BaseDetector):
         return np.array([number.get(name, -1) for name in self._classes(features)], np.int64)
 
     def _embed(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.members.embed(inputs, SCORING_WAVEFORMS if self.hears else SCORING_BATCH)
+        """As `Members.embed`; of the network mlp by numpy, so that scoring loads no torch."""
+        if self.hears:
+            return self._embed_by_torch(inputs)
+        p, weights = self.hyperparameters, self._averages()
+        embeddings, log_probabilities = [], []
+        for i in range(p.members):
+            network, head = (under(f"average.module.{i}.{part}.", weights) for part in ("network", "head"))
+            embeddings.append(unit(sequential(network, "layers", inputs)))
+            logits = angular_logits(head, embeddings[-1], p.scale if p.head == "arcface" else None)
+            log_probabilities.append(log_softmax(logits.astype(np.float64)))
+        return np.concatenate(embeddings, axis=1) / np.float32(math.sqrt(p.members)), np.mean(log_probabilities, axis=0)
+
+    def _embed_by_torch(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self._members().embed(inputs, WAVEFORM_BATCH if self.hears else BATCH)
 
     def _validate(self, inputs: np.ndarray, ids: np.ndarray) -> tuple[float, float]:
         """Mean loss and accuracy on clips as they are."""
         if not len(inputs):
             return math.nan, math.nan
-        _, log_probability = self._embed(inputs)
-        classes = ids * self.members.variants
+        _, log_probability = self._embed_by_torch(inputs)
+        classes = ids * (log_probability.shape[1] // len(self.classes))
         accuracy = (log_probability.argmax(axis=1) == classes).mean()
         return -float(log_probability[np.arange(len(inputs)), classes].mean()), float(accuracy)
 
     def _remember(self, train: Features, inputs: np.ndarray, validation: Features, held_out_inputs: np.ndarray) -> None:
         """Keep the embeddings of each machine's normal clips, and what scores its held-out ones get."""
-        embeddings, log_probability = self._embed(inputs)
+        embeddings, log_probability = self._embed_by_torch(inputs)
         held_out_rows = dict(machines(validation.clips))
-        held_out = self._embed(held_out_inputs) if held_out_rows else ()
+        held_out = self._embed_by_torch(held_out_inputs) if held_out_rows else ()
         domains = domains_of(train.clips) * (self.hyperparameters.domains == "apart")
         for machine, rows in machines(train.clips):
             self.memory[machine] = MEMORY.fit(embeddings[rows], domains[rows])
@@ -349,7 +381,8 @@ class Detector(BaseDetector):
 
     def _raw(self, machine: str, embeddings: np.ndarray, log_probability: np.ndarray) -> np.ndarray:
         """The kinds of score, (clips, kinds)."""
-        own = [i * self.members.variants for i, (name, _) in enumerate(self.classes) if name == machine]
+        variants = log_probability.shape[1] // len(self.classes)  # of each class, the clips as they are being the first
+        own = [i * variants for i, (name, _) in enumerate(self.classes) if name == machine]
         unlikely = log_distances(-log_probability[:, own].max(axis=1))
         return np.column_stack([unlikely, MEMORY.score(self.memory[machine], embeddings)[:, 0]])
 

@@ -67,3 +67,40 @@ def relu(x: np.ndarray) -> np.ndarray:
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-x)), in a form that never overflows."""
     return 0.5 + 0.5 * np.tanh(0.5 * x)
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    """Vectors, scaled to length 1 along their last axis, as torch's `normalize` does."""
+    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+
+
+def angular_logits(head: Weights, embedding: np.ndarray, scale: float | None) -> np.ndarray:
+    """The logits of a head of `networks.heads`, without labels.
+
+    Parameters
+    ----------
+    head
+        Its arrays.
+    embedding : (batch, size)
+        Of unit length.
+    scale
+        Of ArcFace, of which the nearest centre of a class counts; None: SubclusterAdaCos, of which all do.
+
+    Returns
+    -------
+    (batch, classes)
+    """
+    classes, subclusters, size = head["centres"].shape
+    cosine = (embedding @ unit(head["centres"]).reshape(-1, size).T).reshape(-1, classes, subclusters)
+    return log_sum_exp(head["scale"] * cosine) if scale is None else scale * cosine.max(axis=2)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Logarithms of the probabilities of classes, (batch, classes)."""
+    return logits - log_sum_exp(logits)[:, None]
+
+
+def log_sum_exp(x: np.ndarray) -> np.ndarray:
+    """log(sum(exp(x))) over the last axis, in a form that never overflows."""
+    largest = x.max(axis=-1)
+    return largest + np.log(np.exp(x - largest[..., None]).sum(axis=-1))

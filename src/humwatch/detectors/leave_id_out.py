@@ -108,8 +108,23 @@ def mean_auc(tables: Iterable[pd.DataFrame], machine_type: str, score: str) -> f
     for table in tables:
         for (of_type, *_), rows in table.groupby(PAIR):
             if of_type == machine_type:
-                found.append(_auc(rows[score].to_numpy(float), rows["strange"].to_numpy(bool)))
+                found.append(auc(rows[score].to_numpy(float), rows["strange"].to_numpy(bool)))
     return float(np.mean(found)) if found else np.nan
+
+
+def auc(scores: np.ndarray, strange: np.ndarray) -> float:
+    """The share of (strange, normal) pairs of clips in order, ties counted half; NaN where one kind is missing.
+
+    Parameters
+    ----------
+    scores : (clips,) float64
+    strange : (clips,) bool
+    """
+    normal, other = np.sort(scores[~strange]), scores[strange]
+    if not (len(normal) and len(other) and np.isfinite(scores).all()):
+        return np.nan
+    below = np.searchsorted(normal, other, "left") + np.searchsorted(normal, other, "right")
+    return float(below.mean() / (2 * len(normal)))
 
 
 def standardised(table: pd.DataFrame, score: str) -> np.ndarray:
@@ -149,12 +164,3 @@ def _divided(features: Features, out: dict[str, str]) -> tuple[Features, Feature
 
 def _is_of(clips: pd.DataFrame, out: dict[str, str]) -> np.ndarray:
     return (clips["machine_type"].map(out) == clips["machine_id"]).to_numpy(bool)
-
-
-def _auc(scores: np.ndarray, strange: np.ndarray) -> float:
-    """The share of (strange, normal) pairs of clips in order, ties counted half."""
-    normal, other = np.sort(scores[~strange]), scores[strange]
-    if not (len(normal) and len(other) and np.isfinite(scores).all()):
-        return np.nan
-    below = np.searchsorted(normal, other, "left") + np.searchsorted(normal, other, "right")
-    return float(below.mean() / (2 * len(normal)))

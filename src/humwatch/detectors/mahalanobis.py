@@ -29,6 +29,7 @@ class Detector(PerMachineDetector):
     Hyperparameters = Hyperparameters
     scores: ClassVar[dict[str, Any]] = {"description": "The distance.", "enum": ["score", "distance"]}
     kinds = ("distance",)
+    chooses = False
 
     @classmethod
     def training_bytes(cls, parameters: Mapping[str, Any], frames: int, bins: int) -> float:

@@ -2,13 +2,15 @@
 
 import weakref
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from humwatch.detectors.backends import calibrated, center_and_spread
 from humwatch.detectors.base import BaseDetector, FitContext, Rules
 from humwatch.detectors.clip_statistics import FEW_FRAMES, ClipStatistics
+from humwatch.detectors.leave_id_out import auc
 from humwatch.detectors.machines import domains_of, machines, similar, type_of
 from humwatch.detectors.pseudo_anomalies import stand_ins
 from humwatch.features.store import Features
@@ -43,9 +45,13 @@ class PerMachineDetector(BaseDetector):
         Whether "score" is the best of them, and not the first.
     """
 
-    on_device = scores_by_torch = False
+    on_device = False
     kinds: Sequence[str]
     chooses: bool = True
+
+    @classmethod
+    def scores_by_torch(cls, parameters: Mapping[str, Any]) -> bool:
+        return False
 
     def vectors(self, features: Features) -> np.ndarray:
         """What the models look at.
@@ -176,7 +182,5 @@ class PerMachineDetector(BaseDetector):
 
 def _auc_of_each_kind(normal: np.ndarray, other: np.ndarray) -> list[float]:
     """normal, other: (clips, kinds)."""
-    from sklearn.metrics import roc_auc_score
-
-    labels = np.repeat([0, 1], [len(normal), len(other)])
-    return [roc_auc_score(labels, kind) for kind in np.concatenate([normal, other]).T]
+    strange = np.repeat([False, True], [len(normal), len(other)])
+    return [auc(kind, strange) for kind in np.concatenate([normal, other]).T]

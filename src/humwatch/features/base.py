@@ -74,6 +74,11 @@ class BaseFeature(ABC):
     def bins(self) -> int:
         """Values per frame."""
 
+    @property
+    def files(self) -> list[Path]:
+        """Files that it is computed with, besides the recordings: where one changes, it is computed anew."""
+        return []
+
     @abstractmethod
     def shape(self, sample_rate: int, seconds: float) -> tuple[int, int]:
         """Number of frames of a clip, and of values in each.
@@ -214,6 +219,22 @@ def make(stated: Mapping[str, Any]) -> BaseFeature:
         return made(**optional | {key: value for key, value in stated.items() if key != "source"})
     except TypeError as error:
         raise InputError(f"features/{name}.py: {error}: correct it, or the parameters") from None
+
+
+def made_with(parameters: Mapping[str, Any]) -> BaseFeature:
+    """The feature that made what states these parameters, as from `BaseFeature.parameters`.
+
+    Raises
+    ------
+    InputError
+        It cannot be made here.
+    """
+    own = {field.name for field in fields(feature_class(parameters["source"]))}
+    of_clips = {"sample_rate", "channel"} - own
+    feature = make({key: value for key, value in parameters.items() if key not in of_clips})
+    for problem in feature.problems(None, None):
+        raise InputError(f"the feature {feature.name}: {problem}")
+    return feature
 
 
 def schemas() -> dict[str, dict[str, dict[str, Any]]]:

@@ -136,9 +136,9 @@ def stage_mb(stage: str) -> int:
     return STAGE_MB[stage] + SNAKEMAKE_MB
 
 
-def scoring_mb(detector: str) -> int:
-    """Memory in MB to ask a cluster for, to score with a detector of this name."""
-    return stage_mb("score by torch" if detector_class(detector).scores_by_torch else "score")
+def scoring_mb(parameters: Mapping[str, Any]) -> int:
+    """Memory in MB to ask a cluster for, to score with a trial of these parameters."""
+    return stage_mb("score by torch" if _scores_by_torch(parameters) else "score")
 
 
 def training_mb(frames_mb: float, gpu: bool) -> int:
@@ -254,10 +254,13 @@ class Plan:
         for trial in {(t.name, t.epochs): t for t in self.trials}.values():
             frames, bins = frame_shape(self.config["features"][trial.parameters["feature"]])
             for clips in self._tested(trial):
-                by_torch = detector_class(trial.parameters["detector"]).scores_by_torch
-                seconds += START_SECONDS if by_torch else LIGHT_START_SECONDS
+                seconds += START_SECONDS if _scores_by_torch(trial.parameters) else LIGHT_START_SECONDS
                 seconds += scoring_seconds(trial.parameters, clips * frames, bins)
         return seconds
+
+
+def _scores_by_torch(parameters: Mapping[str, Any]) -> bool:
+    return detector_class(parameters["detector"]).scores_by_torch(parameters)
 
 
 def _seconds(trainings: Iterable[Training], gpu: bool) -> float:

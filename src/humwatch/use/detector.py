@@ -350,8 +350,7 @@ class Member:
         self.score_name: str = description["score"]
         self.parameters: dict[str, Any] = description["feature"]  # that its features are made with
         self.stated = json.dumps(self.parameters, sort_keys=True)
-        own = {key: value for key, value in self.parameters.items() if key not in ("sample_rate", "channel")}
-        self.feature = features.make(own)
+        self.feature = features.made_with(self.parameters)
         self.models: dict[Machine, detectors.BaseDetector] = {}
         for i, made in enumerate(description["models"]):
             model = detectors.make(description["detector"], description["hyperparameters"])

@@ -4,12 +4,13 @@ It is CSV, or SQLite (by the file's suffix). Either survives a kill at any momen
 its clip is judged again; SQLite commits or does not.
 """
 
+import contextlib
 import csv
 import dataclasses
 import os
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,8 @@ class SqliteHistory(History):
         super().__init__(path)
         kinds = {float: "REAL", int: "INTEGER"}
         columns = [f"{c} {'INTEGER' if c in TRUTHS else kinds.get(NUMBERS.get(c, str), 'TEXT')}" for c in COLUMNS]
-        self._base = sqlite3.connect(path, timeout=60, isolation_level=None)  # every statement is committed
+        # Every statement is committed. Several threads may write, one at a time.
+        self._base = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
         try:
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = FULL")
@@ -187,9 +189,23 @@ class SqliteHistory(History):
             raise InputError(f"{path} is no history of humwatch: give another file (--history)")
 
     def records(self) -> Iterator[Record]:
-        for values in self._base.execute(f"SELECT {', '.join(COLUMNS)} FROM clips ORDER BY rowid"):
-            found = dict(zip(COLUMNS, values, strict=True))
-            yield Record(**found | {name: bool(found[name]) for name in TRUTHS})
+        return (record for _, record in self.numbered())
+
+    def numbered(self) -> Iterator[tuple[int, Record]]:
+        """All records with the numbers of their rows, oldest first."""
+        for row, *values in self._base.execute(f"SELECT rowid, {', '.join(COLUMNS)} FROM clips ORDER BY rowid"):
+            yield row, _sqlite_record(values)
+
+    def find(self, file: str, sha256: str) -> tuple[int, Record] | None:
+        """The number of a clip's row, and its record."""
+        select = f"SELECT rowid, {', '.join(COLUMNS)} FROM clips WHERE file = ? AND sha256 = ?"
+        found = self._base.execute(select, (file, sha256)).fetchone()
+        return (found[0], _sqlite_record(found[1:])) if found else None
+
+    def index(self) -> None:
+        """Make `search` quick, however many rows there are."""
+        for name, of in (("machine", "machine"), ("time", "time"), ("alarm", "alarm) WHERE (alarm = 1")):
+            self._base.execute(f"CREATE INDEX IF NOT EXISTS clips_{name} ON clips ({of})")
 
     def add(self, record: Record) -> None:
         self._base.execute(f"INSERT INTO clips VALUES ({', '.join('?' * len(COLUMNS))})", dataclasses.astuple(record))
@@ -205,6 +221,56 @@ class SqliteHistory(History):
 
     def _any(self, where: str, *values: Any) -> bool:
         return self._base.execute(f"SELECT 1 FROM clips WHERE {where} LIMIT 1", values).fetchone() is not None
+
+
+def search(
+    path: Path,
+    machine: str | None = None,
+    since: str = "",
+    until: str = "",
+    alarm: bool | None = None,
+    before: int | None = None,
+    limit: int = 100,
+) -> list[tuple[int, Record]]:
+    """Rows of an SQLite history, which another thread or process may be writing.
+
+    Parameters
+    ----------
+    path
+        Of the history.
+    machine, alarm
+        Only rows of this machine; only those that are, or are not, alarms.
+    since, until
+        Only rows of this time, and of before that.
+    before
+        Only rows of a smaller number.
+    limit
+        How many, at most.
+
+    Returns
+    -------
+    list
+        Of numbers of rows and their records, newest first.
+    """
+    wanted = {
+        "machine = ?": machine,
+        "time >= ?": since or None,
+        "time < ?": until or None,
+        "alarm = 1": alarm or None,
+        "alarm = 0": None if alarm is None or alarm else True,
+        "rowid < ?": before,
+    }
+    conditions = [condition for condition, value in wanted.items() if value is not None]
+    values = [value for condition, value in wanted.items() if value is not None and "?" in condition]
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    select = f"SELECT rowid, {', '.join(COLUMNS)} FROM clips{where} ORDER BY rowid DESC LIMIT ?"
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=60, uri=True)) as base:
+        return [(row[0], _sqlite_record(row[1:])) for row in base.execute(select, [*values, limit])]
+
+
+def _sqlite_record(values: Sequence[Any]) -> Record:
+    found = dict(zip(COLUMNS, values, strict=True))
+    return Record(**found | {name: bool(found[name]) for name in TRUTHS})
 
 
 def _record(row: Mapping[str, str]) -> Record:

@@ -14,10 +14,11 @@ from humwatch.use import rows
 from humwatch.use.alarms import ways
 from humwatch.use.detector import Detector, load
 from humwatch.use.history import Record, open_history
+from humwatch.use.judge import now, record_of, stamp
 from humwatch.use.monitor import DEAD, Monitor, microphone_fault, rule
 from humwatch.use.recordings import ALARM
 from humwatch.use.stream import Window, Windows, check_pcm, microphone, piped
-from humwatch.use.watch import announce, check, now, record_of, show, stamp
+from humwatch.use.watch import announce, check, show
 
 log = logging.getLogger("humwatch")
 

@@ -81,12 +81,22 @@ class Monitor:
             found.append(event)
         return found
 
-    def silent(self, seconds: float, what: str) -> Event:
-        """The event that nothing has come for so many seconds."""
+    def standing(self, machine: str) -> dict[str, Event]:
+        """The events of a machine that stand, by their kind; "" is the machine of clips that are of none that is known."""
+        standing = list(self._standing.items())  # at once, as another thread may add to them
+        return {kind: event for (kind, name), event in standing if name == machine}
+
+    def drift_capital(self, machine: str) -> float:
+        """What bets against the machine's normal sound being as it was have made of 1 (`drift.Drift`)."""
+        return self._drifts[machine].capital if machine in self._drifts else 1.0
+
+    def silent(self, seconds: float, what: str, machine: str = "") -> Event:
+        """The event that nothing has come for so many seconds; of a machine, or of all."""
+        of = f" of {machine}" if machine else ""
         return {
             "kind": "microphone",
-            "machine": "",
-            "sentence": f"no {what} for {seconds:.0f} s: is the microphone alive?",
+            "machine": machine,
+            "sentence": f"no {what}{of} for {seconds:.0f} s: is the microphone alive?",
         }
 
     def _microphone(self, machine: str, record: Record) -> Event | None:
@@ -116,7 +126,9 @@ class Monitor:
         calibration = self.detector.calibration(self.detector.known(machine))
         if record.threshold != calibration.threshold:  # of another false-alarm rate
             return None
-        drift = self._drifts.setdefault(machine, Drift(calibration.scores, calibration.threshold))
+        if machine not in self._drifts:
+            self._drifts[machine] = Drift(calibration.scores, calibration.threshold)
+        drift = self._drifts[machine]
         if self.continuous:
             self._windows[machine] += 1
             scores = scores if self._windows[machine] % self.every == 0 else []
@@ -139,8 +151,13 @@ class Monitor:
         return event
 
 
-def microphone_fault(samples: np.ndarray, sample_rate: int) -> str:
+def microphone_fault(samples: np.ndarray, sample_rate: int, name: str = "the window") -> str:
     """What is wrong with a microphone that gives these samples, (samples,); empty where nothing is.
+
+    Parameters
+    ----------
+    name
+        Of the sound, for errors.
 
     Raises
     ------
@@ -148,7 +165,7 @@ def microphone_fault(samples: np.ndarray, sample_rate: int) -> str:
         The samples are not finite.
     """
     recording = Recording(samples.reshape(len(samples), -1), sample_rate, True, [])
-    words = {remark.word for remark in clips.quality_remarks(Path("the window"), recording)}
+    words = {remark.word for remark in clips.quality_remarks(Path(name), recording)}
     found = next((word for word in (*sorted(DEAD), CLIPPED) if word in words), "")
     if not found and np.ptp(samples) <= STEPS:
         return "silent" if abs(samples.mean()) < 0.01 else "constant"

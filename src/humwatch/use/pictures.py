@@ -47,12 +47,15 @@ def save(
         if decision.alarm:
             name = "_".join(part for part in PurePath(path).with_suffix("").parts[-3:] if part not in ("/", "..", "."))
             saved.append(folder / f"{name}_{decision.start_s:.1f}s.png")
-            _draw(detector, window, decision, saved[-1])
+            draw(detector, window, decision, saved[-1])
     return saved
 
 
-def _draw(detector: Detector, window: np.ndarray, decision: Decision, path: Path) -> None:
-    """Draw the log-mel spectrogram, the deviation from normal, and the detector's own errors over time where it has them."""
+def draw(detector: Detector, window: np.ndarray, decision: Decision, path: Path) -> None:
+    """Write a PNG of a window, (samples,): its log-mel spectrogram, the deviation from normal, and the detector's own errors.
+
+    Errors over time are there for the members of a detector that have them.
+    """
     import matplotlib.figure  # here, because it takes time to load
 
     levels = explain.levels(window, detector.sample_rate)

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 from scipy.stats import multivariate_normal
-from sklearn.covariance import LedoitWolf, ShrunkCovariance
+from sklearn.covariance import LedoitWolf, ShrunkCovariance, ledoit_wolf_shrinkage
 from sklearn.metrics import roc_auc_score
 
 from humwatch.detectors import base
-from humwatch.detectors.backends import SHRINKAGES, gaussian
+from humwatch.detectors.backends import SHRINKAGES, gaussian, ledoit_wolf
 from humwatch.detectors.base import FitContext, detector_class
 from humwatch.detectors.clip_statistics import ClipStatistics
 from humwatch.detectors.gmm import time_weighted
@@ -223,6 +223,12 @@ def test_mahalanobis_is_the_distance():
     assert slope[0] > 0
 
 
+@pytest.mark.parametrize("shape", [(9, 1), (40, 30), (20, 1024)])
+def test_shrinkage_is_that_of_scikit_learn(shape):
+    x = np.random.default_rng(0).normal(size=shape) @ np.diag(np.linspace(0.1, 3, shape[1]))
+    assert ledoit_wolf(x) == ledoit_wolf_shrinkage(x, assume_centered=True)
+
+
 def test_held_out_shrinkage_is_the_likeliest():
     """Against scikit-learn's estimates, on clips that nobody had."""
     draw = np.random.default_rng(0)
@@ -308,6 +314,18 @@ def test_training_that_goes_on_ends_where_a_straight_one_does(tmp_path):
     assert straight.state().keys() == went_on.state().keys()
     for key, array in straight.state().items():
         np.testing.assert_array_equal(array, went_on.state()[key], err_msg=key)
+
+
+@pytest.mark.parametrize("head", ["subcluster_adacos", "arcface"])
+@pytest.mark.parametrize("sizes", [{"hidden": [32, 16]}, {"hidden": [], "members": 3, "subclusters": 1}])
+def test_the_mlp_scores_as_torch_does(head, sizes, monkeypatch):
+    """Scores are computed by numpy from the saved arrays; what torch trained must give the same."""
+    detector, test = fitted("id_classifier", head=head, **sizes), toy(MACHINES, 10, 3)
+    embeddings, scores = detector.embed(test), detector.score(test)
+    monkeypatch.setattr(detector, "_embed", detector._embed_by_torch)
+    np.testing.assert_allclose(embeddings, detector.embed(test), rtol=1e-5, atol=1e-6)
+    for kind, expected in detector.score(test).items():
+        np.testing.assert_allclose(scores[kind], expected, rtol=1e-5, atol=1e-5, err_msg=kind)
 
 
 def test_each_epoch_is_reported_and_an_easy_task_is_warned_of(caplog):

@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from toy import toy_features
 
-from humwatch.detectors import autoencoder, base, idnn, vae
+from humwatch.detectors import autoencoder, base, id_classifier, idnn, vae
 from humwatch.detectors.networks.autoencoder import Autoencoder
 from humwatch.detectors.networks.idnn import Interpolation
 from humwatch.detectors.reconstruction.windows import Windows
@@ -148,12 +148,12 @@ def test_scoring_is_the_trained_networks(module, recipe, transform):
 
 
 def test_scoring_imports_no_torch(tmp_path):
-    detector = vae.Detector(hidden=[8], latent=2, window=3)
-    detector.fit(toy_features(), toy_features(), base.FitContext(epochs=1))
-    detector.save(tmp_path / "model")
+    for detector in (vae.Detector(hidden=[8], latent=2, window=3), id_classifier.Detector(hidden=[8], embedding=4)):
+        detector.fit(toy_features(), toy_features(), base.FitContext(epochs=1))
+        detector.save(tmp_path / detector.name)
     lines = (
         "import sys; from pathlib import Path; from toy import toy_features; from humwatch.detectors import base",
-        f"base.load(Path({str(tmp_path / 'model')!r})).score(toy_features())",
+        f"for folder in Path({str(tmp_path)!r}).iterdir(): base.load(folder).score(toy_features())",
         "assert 'torch' not in sys.modules",
     )
     subprocess.run(

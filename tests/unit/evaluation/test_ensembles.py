@@ -80,6 +80,8 @@ def test_an_ensemble_in_the_workflow(finished, tmp_path):
     project.run()
     scores = pd.read_parquet(project.results / "scores/slider/ensemble-both/epochs-0.parquet")
     auc = pd.read_csv(project.results / "tables/auc.csv", dtype={"machine_id": str})
+    submitted = pd.read_csv(project.results / "submission/slider/ensemble-both/epochs-0/submission.csv")
+    np.testing.assert_allclose(submitted["anomaly_score"], scores["score"])
     row = auc[(auc["trial"] == "ensemble-both") & (auc["machine_id"] == "00")].iloc[0]
     assert row["auc"] == pytest.approx(roc_auc_score(scores["label"].astype(int), scores["score"]), abs=1e-5)
     assert {"member_0", "member_1", "member_2"} <= {*scores} and len(scores) == 6

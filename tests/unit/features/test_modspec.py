@@ -200,7 +200,7 @@ def test_features_get_the_defaults_of_their_source():
         ),
         (
             {"m": {"source": "mfcc"}},
-            "features.m.source is 'mfcc', it must be one of logmel, modspec, noise_aware, waveform, parquet",
+            "features.m.source is 'mfcc', it must be one of embedding, logmel, modspec, noise_aware, waveform, parquet",
         ),
         ({"m": None}, "features.m is None, it must be a mapping"),
     ],

@@ -98,7 +98,7 @@ def test_requests_cover_what_local_runs_measure(finished):
     """`benchmark:` files of the smallest demo: peak memory is at most what the rules ask for, and at least half of it."""
     asked = {
         "features": plan.stage_mb("features"),
-        "score": plan.scoring_mb("vae"),
+        "score": plan.scoring_mb({"detector": "vae"}),
         "train": plan.training_mb(
             (finished.results / "features/logmel/slider/train.parquet").stat().st_size / 1e6, False
         ),

@@ -41,10 +41,18 @@ def pcm(samples: np.ndarray) -> bytes:
     return (samples * 32768).astype("<i2").tobytes()
 
 
-def make_detector(path: Path, machines=(("fan", "00"),), clips: int = 120, rate: float = 0.02) -> Path:
+def two_channels(seconds: float = 1.0, seed: int = 0, whistle: float = 0.0) -> np.ndarray:
+    """The fan beside a loud neighbour, which the second channel hears alone. float32 (samples, 2)."""
+    near, neighbour = sound(seconds, seed, whistle), sound(seconds, seed + 1_000_000)
+    return np.stack([near + neighbour, neighbour], axis=1)
+
+
+def make_detector(
+    path: Path, machines=(("fan", "00"),), clips: int = 120, rate: float = 0.02, feature=None, channel=0, sound=sound
+) -> Path:
     """Mahalanobis on log-mel, windows of a second; half of the clips serve calibration."""
-    feature = Feature()
-    parameters = feature.parameters(RATE) | {"channel": 0}
+    feature = feature or Feature()
+    parameters = feature.parameters(RATE) | {"channel": channel}
     every = [sound(seed=seed) for seed in range(clips)]
 
     def features(samples: list[np.ndarray], machines) -> Features:
@@ -71,7 +79,7 @@ def make_detector(path: Path, machines=(("fan", "00"),), clips: int = 120, rate:
         "members": [member | {"models": [{"machines": machines, "feature": parameters, "epoch": 0}]}],
         "machines": machines,
         "sample_rate": RATE,
-        "channel": 0,
+        "channel": channel,
         "samples": RATE,
         "longest_samples": RATE,
         "false_alarm_rate": rate,

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from small_detector import RATE, pcm, run, sound, start, write
+from small_detector import RATE, make_detector, pcm, run, sound, start, two_channels, write
 
 import humwatch
 from humwatch.errors import InputError
+from humwatch.features import noise_aware
 from humwatch.use import stream
 from humwatch.use.history import open_history
 
@@ -78,6 +79,23 @@ def test_another_rate_is_refused_or_resampled(fan, tmp_path):
     starts, scores = expected(fan, resampled, None)
     assert heard(history)[0] == starts
     np.testing.assert_allclose(heard(history)[1], scores, rtol=1e-3)
+
+
+@pytest.mark.parametrize("rate", [RATE, 2 * RATE])
+def test_two_microphones(tmp_path, rate):
+    """The second hears the noise alone; one channel is not enough."""
+    fan = make_detector(tmp_path / "fan.humwatch", feature=noise_aware.Feature(), channel=[0, 1], sound=two_channels)
+    samples, history = two_channels(4.0, seed=500), tmp_path / "h.csv"
+    samples[2 * RATE : 3 * RATE] = two_channels(1.0, seed=501, whistle=0.1)
+    data = pcm(np.repeat(samples, rate // RATE, axis=0))
+    options = ("--channels", 2, "--rate", rate, "--resample", "--history", history)
+    done = run("listen", fan, "-", *options, input=data)
+    assert done.returncode == 3, done.stderr.decode()
+    assert b"4 windows, 1 of them alarms" in done.stderr
+    if rate == RATE:
+        assert heard(history) == expected(fan, np.frombuffer(data, "<i2").reshape(-1, 2) / np.float32(32768), None)
+    done = run("listen", fan, "-", input=data)
+    assert done.returncode == 1 and b"has 1 channel(s): the detector hears channels 0 and 1" in done.stderr
 
 
 def test_an_hour_at_full_speed_in_constant_memory(fan):

@@ -180,7 +180,7 @@ def test_broken_recordings_are_rows_with_a_sentence(fan, tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "PATIENCE", 0.5)
     monkeypatch.setattr(folders, "SETTLED", 0.1)
     from humwatch.use.history import open_history
-    from humwatch.use.watch import judge_clip
+    from humwatch.use.judge import judge_clip
 
     folder = tmp_path / "in"
     data = write(folder / "cut.wav", sound(seed=1)).read_bytes()
@@ -188,10 +188,9 @@ def test_broken_recordings_are_rows_with_a_sentence(fan, tmp_path, monkeypatch):
     (folder / "text.wav").write_text("nothing to hear")
     write(folder / "fast.wav", sound(seed=1), rate=44100)
     history, detector, found = open_history(tmp_path / "h.csv"), humwatch.load(fan), {}
-    options = type("Options", (), {"machine": None, "resample": False, "hop": None})
     for clip in folders.Folder(folder, history, 10):
         if clip:
-            found[clip.file] = judge_clip(detector, clip, options)
+            found[clip.file], _ = judge_clip(detector, clip)
             history.add(found[clip.file])
         if len(found) == 3:
             break

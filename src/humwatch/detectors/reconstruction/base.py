@@ -69,7 +69,6 @@ class ReconstructionDetector(BaseDetector):
     """
 
     epochs = 20
-    scores_by_torch = False
     default_score = "mean"
     scores: ClassVar[dict[str, Any]] = {
         "description": "How the errors of a clip's windows become its score.",
@@ -150,6 +149,10 @@ class ReconstructionDetector(BaseDetector):
         """
         window = parameters["window"]
         return (window, max(1, min(cls.fast_hop, window // 2))) if parameters["recipe"] == "fast" else (1, 1)
+
+    @classmethod
+    def scores_by_torch(cls, parameters: Mapping[str, Any]) -> bool:
+        return False
 
     @classmethod
     def training_bytes(cls, parameters: Mapping[str, Any], frames: int, bins: int) -> float:

@@ -128,8 +128,6 @@ def embedding_figure(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], title
     title, footer
         Lines above and below.
     """
-    from sklearn.decomposition import PCA  # here, because it takes a second to load
-
     kinds = {"training": (GREY, "."), "normal": (BLUE, "o"), "anomaly": (ORANGE, "^"), "no label": (MUTED, "s")}
     used = [name for name in kinds if any((kind == name).any() for _, _, kind in panels)]
     legend = [
@@ -143,12 +141,26 @@ def embedding_figure(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], title
         for axes in grid.flat[len(panels) :]:
             axes.remove()
         for axes, (machine_id, embeddings, kind) in zip(grid.flat, panels, strict=False):
-            pca = PCA(2, svd_solver="full").fit(embeddings)
-            points, shares = pca.transform(embeddings), pca.explained_variance_ratio_
+            points, share = _principal_components(embeddings)
             for name in used:
                 colour, marker = kinds[name]
                 own = kind == name
                 axes.scatter(*points[own].T, s=7, c=colour, marker=marker, lw=0, alpha=0.7)
-            axes.set_title(f"id {machine_id} ({shares.sum():.0%} of the variance)", pad=2, fontsize=7)
+            axes.set_title(f"id {machine_id} ({share:.0%} of the variance)", pad=2, fontsize=7)
             axes.set(xticks=[], yticks=[])
     return figure
+
+
+def _principal_components(vectors: np.ndarray) -> tuple[np.ndarray, float]:
+    """The two principal components of vectors (clips, size), each with its largest loading positive; their share of the variance.
+
+    Returns
+    -------
+    points : (clips, 2)
+    share
+    """
+    centred = vectors - vectors.mean(axis=0)
+    _, lengths, axes = np.linalg.svd(centred, full_matrices=False)
+    axes = axes[:2] * np.sign([axis[np.abs(axis).argmax()] for axis in axes[:2]])[:, None]
+    points = np.pad(centred @ axes.T, ((0, 0), (0, 2 - len(axes))))  # of vectors of one value
+    return points, (lengths[:2] ** 2).sum() / (lengths**2).sum()

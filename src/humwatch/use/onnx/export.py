@@ -77,6 +77,11 @@ def converted(module: "torch.nn.Module", samples: int) -> "onnx.ModelProto":
     ----------
     samples
         Of a window that it can take.
+
+    Raises
+    ------
+    InputError
+        Torch has no ONNX for a part of it.
     """
     import torch
 
@@ -85,16 +90,22 @@ def converted(module: "torch.nn.Module", samples: int) -> "onnx.ModelProto":
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            module,
-            (torch.zeros(1, samples),),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["samples"],
-            output_names=[*OUTPUTS],
-            dynamic_shapes={"samples": {1: torch.export.Dim.DYNAMIC}},
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                module,
+                (torch.zeros(1, samples),),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["samples"],
+                output_names=[*OUTPUTS],
+                dynamic_shapes={"samples": {1: torch.export.Dim.DYNAMIC}},
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            why = str(error.__cause__ or error).splitlines()[0]
+            raise InputError(
+                f"torch {torch.__version__} cannot write the detector as ONNX ({why}): pack another"
+            ) from None
     assert program is not None
     model = program.model_proto
     del model.graph.value_info[:], model.metadata_props[:], model.graph.metadata_props[:]

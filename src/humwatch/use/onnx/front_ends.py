@@ -17,6 +17,8 @@ from humwatch.features import logmel, modspec, waveform
 from humwatch.features.base import BaseFeature
 from humwatch.features.mel import mel_filters
 
+Pair = Tensor | tuple[Tensor, Tensor]  # real and imaginary part
+
 
 class FrontEnd(nn.Module):
     """Samples (1, samples) to frames (frames, bins).
@@ -229,6 +231,9 @@ class Energies(nn.Module):
 class Magnitudes(nn.Module):
     """|X| of the Fourier transform of a clip, (1, samples) to (1, samples / 2 + 1); as in `Energies`, with fewer products."""
 
+    first: Tensor
+    turn: Tensor
+    last: Tensor
     kept: Tensor
 
     def __init__(self, samples: int) -> None:
@@ -246,29 +251,26 @@ class Magnitudes(nn.Module):
 
     def forward(self, wave: Tensor) -> Tensor:
         x = wave[0].unflatten(0, (self.a, self.b))[:, :, None]
-        power = transformed(x, tuple(self.first), tuple(self.turn), tuple(self.last))
+        power = transformed(x, self.first, self.turn, self.last)
         return power.flatten().index_select(0, self.kept).sqrt()[None]
 
 
-def transformed(
-    x: Tensor, first: tuple[Tensor, Tensor], turn: tuple[Tensor, Tensor], last: tuple[Tensor, Tensor]
-) -> Tensor:
+def transformed(x: Tensor, first: Pair, turn: Pair, last: Pair) -> Tensor:
     """|X|**2 of the Fourier transform of several columns at once, as in `Energies`.
 
     Parameters
     ----------
     x : (A, B, columns)
-    first : (A / 2 + 1, A)
-        Real and imaginary part.
-    turn : (A / 2 + 1, B)
-    last : (B, B)
+    first : (A / 2 + 1, A), (A / 2 + 1, A)
+    turn : (A / 2 + 1, B), (A / 2 + 1, B)
+    last : (B, B), (B, B)
 
     Returns
     -------
     (A / 2 + 1, B, columns)
     """
-    real, imaginary = ((part @ x.flatten(1)).unflatten(1, x.shape[1:]) for part in first)
-    turn_real, turn_imaginary = (part[:, :, None] for part in turn)
+    real, imaginary = ((part @ x.flatten(1)).unflatten(1, x.shape[1:]) for part in (first[0], first[1]))
+    turn_real, turn_imaginary = turn[0][:, :, None], turn[1][:, :, None]
     real, imaginary = (
         real * turn_real - imaginary * turn_imaginary,
         real * turn_imaginary + imaginary * turn_real,
@@ -293,7 +295,7 @@ def number(values: Tensor) -> Tensor:
     return torch.scalar_tensor(values.shape[0], dtype=torch.int64)
 
 
-def _turned(product: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+def _turned(product: Tensor, length: Tensor) -> Pair:
     """As `_roots`, as tensors: real and imaginary part, float32."""
     angle = (-2 * math.pi / length) * (product % length).float()
     return torch.cos(angle), torch.sin(angle)

@@ -5,8 +5,9 @@ too. A detector of one's own registers a function with `part`, below.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import singledispatch
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -126,14 +127,17 @@ class Statistics(nn.Module):
     def __init__(self, statistics: ClipStatistics) -> None:
         super().__init__()
         self.transform = Transform(statistics.transform.floor)
-        self.frames, self.moments = statistics.frames, statistics.statistics == "moments"
+        self.frames, self.kind = statistics.frames, statistics.statistics
 
     def forward(self, frames: Tensor) -> Tensor:
         if self.frames:
             return self.transform(exactly(frames, self.frames)).flatten()
-        values = self.transform(frames if self.moments else frames.T.sort(dim=1).values.T)
-        found = [values.mean(dim=0), values.std(dim=0, correction=0)]
-        if not self.moments:
+        ordered = self.kind in ("auto", "quantiles")
+        values = self.transform(frames.T.sort(dim=1).values.T if ordered else frames)
+        found = [values.mean(dim=0)]
+        if self.kind != "mean":
+            found.append(values.std(dim=0, correction=0))
+        if ordered:
             place = torch.tensor(QUANTILES, dtype=torch.float64) * (frames.shape[0] - 1)
             low, high = values[place.floor().long()], values[place.ceil().long()]
             found.append((low + (high - low) * place.frac()[:, None]).flatten())
@@ -327,7 +331,8 @@ class Density(nn.Module):
         products = (self.clips.double() @ exact[:, :, None])[:, :, 0]
         squares = self.squares - 2 * products + exact.square().sum(dim=1, keepdim=True)
         distances = squares.float().clamp(min=0).sqrt()
-        ratios, nearest = [], []
+        ratios: list[Tensor] = []
+        nearest: list[Tensor] = []
         for bank, count in zip(self.banks, self.counts, strict=True):
             for found, to in ((ratios, distances / self.spacing), (nearest, distances)):
                 to_bank = to if len(self.banks) == 1 else to[:, bank]
@@ -345,14 +350,14 @@ class IdClassifier(Part):
     std: Tensor
 
     def __init__(self, detector: id_classifier.Detector, machines: Sequence[str], score: str, bins: int) -> None:
-        from humwatch.detectors.networks.members import Members
+        from humwatch.detectors.networks.members import Member, Members
 
         super().__init__()
         rate = detector.feature.get("sample_rate", id_classifier.SAMPLE_RATE)
         found = Members(detector.hyperparameters, detector.shape, rate, len(detector.classes), detector._pseudo)
         found.set_state(detector.state())
-        members = [_for_onnx(member, rate) for member in found.average.module.children()]
-        self.networks = nn.ModuleList(member.network for member in members)
+        members = cast(list[Member], [*found.average.module.children()])
+        self.networks = nn.ModuleList(_for_onnx(member.network, rate) for member in members)
         self.heads = nn.ModuleList(member.head for member in members)
         self.score, self.samples = score, int(np.prod(detector.shape)) if detector.hears else 0
         self.neighbours: Part | None = None
@@ -393,19 +398,19 @@ class IdClassifier(Part):
         return scores[self.score] if self.score in scores else torch.stack([*scores.values()]).mean(dim=0)
 
 
-def _for_onnx(member: nn.Module, rate: int) -> nn.Module:
-    """The network and its head, with Fourier transforms that are fast and exact in ONNX."""
+def _for_onnx(network: Any, rate: int) -> nn.Module:
+    """A network, with Fourier transforms that are fast and exact in ONNX."""
     from humwatch.detectors.networks.dual_branch import DualBranch
     from humwatch.detectors.networks.stgram import STgramMFN
 
-    if isinstance(member.network, STgramMFN):
-        member.network.logmel = Transposed(front_end(logmel.Feature(), rate, member.network.samples))
-    if isinstance(member.network, DualBranch):
-        branch = member.network.spectrum
-        member.network.spectrum = nn.Sequential(
-            Magnitudes(member.network.samples), nn.Unflatten(1, (1, -1)), branch.convolutions, branch.dense
+    if isinstance(network, STgramMFN):
+        network.logmel = cast(Any, Transposed(front_end(logmel.Feature(), rate, network.samples)))
+    if isinstance(network, DualBranch):
+        branch, magnitudes = network.spectrum, Magnitudes(network.samples)
+        network.spectrum = cast(
+            Any, nn.Sequential(magnitudes, nn.Unflatten(1, (1, -1)), branch.convolutions, branch.dense)
         )
-    return member
+    return network
 
 
 class Transposed(nn.Module):
@@ -429,16 +434,14 @@ class Auto(Part):
         self.names = list(dict.fromkeys(name for names in self.heard for name in names))
         kept = {name: detector.kept[type_of(name)] for name in self.names}
         self.of = {c: [n for n in self.names if c in kept[n]] for c in detector.fitted}
-        self.candidates = nn.ModuleDict(
-            {
-                c: part(detector.fitted[c], names, detector.fitted[c].default_score, bins)
-                for c, names in self.of.items()
-                if names
-            }
-        )
+        found = {
+            c: part(detector.fitted[c], names, detector.fitted[c].default_score, bins)
+            for c, names in self.of.items()
+            if names
+        }
+        self.candidates = nn.ModuleDict(found)
         self.scales = {name: {c: detector.scales[name][c] for c in kept[name]} for name in self.names}
-        self.least = max(candidate.least for candidate in self.candidates.values())
-        self.most = min((c.most for c in self.candidates.values() if c.most is not None), default=None)
+        self.least, self.most = bounds(found.values())
 
     def forward(self, frames: Tensor) -> Tensor:
         found = {c: dict(zip(self.of[c], module(frames), strict=True)) for c, module in self.candidates.items()}
@@ -447,6 +450,12 @@ class Auto(Part):
             for name, scales in self.scales.items()
         }
         return torch.stack([torch.stack([fused[name] for name in names]).min() for names in self.heard])
+
+
+def bounds(parts: Iterable[Part]) -> tuple[int, int | None]:
+    """The fewest and the most frames that all of them take."""
+    every = [*parts]
+    return max(p.least for p in every), min((p.most for p in every if p.most is not None), default=None)
 
 
 def exactly(values: Tensor, count: int) -> Tensor:

@@ -12,8 +12,8 @@ from humwatch.evaluation.thresholds import Calibration
 from humwatch.features.base import BaseFeature
 from humwatch.use import explain
 from humwatch.use.detector import Detector, Machine, Member
-from humwatch.use.onnx.front_ends import front_end, number
-from humwatch.use.onnx.parts import part
+from humwatch.use.onnx.front_ends import FrontEnd, front_end, number
+from humwatch.use.onnx.parts import bounds, part
 
 OUTPUTS = ("score", "p_value", "map")
 
@@ -36,36 +36,33 @@ class Whole(nn.Module):
 
     def __init__(self, detector: Detector, machines: Sequence[Machine]) -> None:
         super().__init__()
-        self.places: dict[str, int] = {}  # of features among the front ends, by what they state
-        self.front_ends = nn.ModuleList()
-        self.members = nn.ModuleList(_Member(member, machines) for member in detector.members)
-        self.heard = [self._place(member.feature, detector) for member in detector.members]
-        self.levels = self._place(explain.FEATURE, detector)
-        bounds = [self.front_ends[i].lengths(m.least, m.most) for i, m in zip(self.heard, self.members, strict=True)]
-        self.least, self.most = max(least for least, _ in bounds), min(most for _, most in bounds)
+        members = [_Member(member, machines) for member in detector.members]
+        features = [member.feature for member in detector.members]
+        every = list(dict.fromkeys([*features, explain.FEATURE]))
+        front_ends = [_front_end(feature, detector) for feature in every]
+        self.front_ends, self.members = nn.ModuleList(front_ends), nn.ModuleList(members)
+        self.heard, self.levels = [every.index(feature) for feature in features], every.index(explain.FEATURE)
+        lengths = [front_ends[i].lengths(m.least, m.most) for i, m in zip(self.heard, members, strict=True)]
+        self.least, self.most = max(least for least, _ in lengths), min(most for _, most in lengths)
         self.p_values = PValues([detector.calibration(machine) for machine in machines])
         self.map = Deviations([detector.reference(machine) for machine in machines])
 
     def forward(self, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         frames = [front_end(samples) for front_end in self.front_ends]
-        scores = torch.stack([member(frames[i]) for member, i in zip(self.members, self.heard, strict=True)]).mean(
-            dim=0
-        )
+        each = [member(frames[i]) for member, i in zip(self.members, self.heard, strict=True)]
+        scores = torch.stack(each).mean(dim=0)
         count = number(samples[0])
         scores = torch.where((count >= self.least) & (count <= self.most), scores, torch.nan)
         return scores, self.p_values(scores), self.map(frames[self.levels])
 
-    def _place(self, feature: BaseFeature, detector: Detector) -> int:
-        """The number of the feature's front end."""
-        if feature.hears_far:
-            raise InputError(
-                f"the feature {feature.name} hears several microphones, and an ONNX file the samples of one: pack a detector of "
-                "another feature"
-            )
-        if (stated := repr(feature)) not in self.places:
-            self.places[stated] = len(self.front_ends)
-            self.front_ends.append(front_end(feature, detector.sample_rate, detector.longest))
-        return self.places[stated]
+
+def _front_end(feature: BaseFeature, detector: Detector) -> FrontEnd:
+    if feature.hears_far:
+        raise InputError(
+            f"the feature {feature.name} hears several microphones, and an ONNX file the samples of one: pack a detector of "
+            "another feature"
+        )
+    return front_end(feature, detector.sample_rate, detector.longest)
 
 
 class _Member(nn.Module):
@@ -85,7 +82,7 @@ class _Member(nn.Module):
         of_model: dict[int, list[int]] = {}
         for i, machine in enumerate(machines):
             of_model.setdefault(id(member.models[machine]), []).append(i)
-        self.parts = nn.ModuleList(
+        parts = [
             part(
                 member.models[machines[own[0]]],
                 ["/".join(machines[i]) for i in own],
@@ -93,12 +90,12 @@ class _Member(nn.Module):
                 member.feature.bins,
             )
             for own in of_model.values()
-        )
+        ]
+        self.parts = nn.ModuleList(parts)
         self.register_buffer("order", torch.tensor(np.argsort(np.concatenate([*of_model.values()]))))
         scales = [member.scales.get(machine, (0.0, 1.0)) for machine in machines]
         self.register_buffer("scales", torch.tensor(scales, dtype=torch.float64))
-        self.least = max(part.least for part in self.parts)
-        self.most = min((part.most for part in self.parts if part.most is not None), default=None)
+        self.least, self.most = bounds(parts)
 
     def forward(self, frames: Tensor) -> Tensor:
         scores = torch.cat([part(frames) for part in self.parts])[self.order]
