@@ -63,7 +63,7 @@ def judge_clip(
         if fault in DEAD:
             return Record(**about, microphone=fault, machine=machine or "", nearest=machine is None), None
         windows = [*detector.windows(samples, hop)]
-        decisions = [detector.judge(w, machine=machine, file=clip.file, start_s=start) for start, w in windows]
+        decisions = [detector.judge(w, machine=machine, file=clip.file, start_s=start, why=0) for start, w in windows]
     except InputError as error:
         log.error("%s", error)
         return Record(**about, problem=shown(error)), None
