@@ -51,7 +51,7 @@ ALONE = {
     "dual_branch": ("id_classifier", {"network": "dual_branch"} | HEARS, WAVEFORM, "score"),
     "auto": ("auto", {"candidates": ["mahalanobis", "knn"]}, LOGMEL, "score"),
 }
-RARE = ["mahalanobis", "knn-whole", "stgram", "dual_branch"]  # in no fast test: each export takes seconds
+RARE = ["auto", "mahalanobis", "knn-whole", "stgram", "dual_branch"]  # in no fast test: each export takes seconds
 TOGETHER = [name for name in ALONE if name not in RARE]
 
 
