@@ -87,7 +87,8 @@ def converted(module: "torch.nn.Module", samples: int) -> "onnx.ModelProto":
 
     from humwatch.use.onnx.whole import OUTPUTS
 
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for name in ("torch.onnx", "onnxscript", "onnx_ir"):  # which tell of every step
+        logging.getLogger(name).setLevel(logging.ERROR)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
