@@ -3,27 +3,44 @@
 The detectors have their default sizes, trained for an epoch on the generated demo. start_s: of `humwatch score` as a process,
 from its call to its end with one recording, all libraries loaded. cpu_*: CPU seconds, which suffer less from other work on the
 machine. times_real_time: of one `humwatch score` over all recordings, its start left out, by CPU time and by the clock.
+
+In a second table, each as ONNX: CPU milliseconds of a clip of one machine in the same process with its libraries loaded, by the
+detector without (ms_own) and with the map of deviations (ms_own_map), and by onnxruntime with one thread, the map included
+(ms_onnx); times_faster and times_faster_map compare them. For each precision the size of the file of all machines, the AUC over
+test clips of the generated demo (mean over machine ids), and the largest deviation of a score (of itself, or of the standard
+deviation of normal ones).
 """
 
 import argparse
+import copy
 import os
 import tempfile
+import time
 from pathlib import Path
 from statistics import median
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core
 
+import numpy as np
+import onnx
+import onnxruntime
 import pandas as pd
 import yaml
-from common import ROOT, parser, run, write
+from common import ROOT, parser, per_clip, run, write
+from sklearn.metrics import roc_auc_score
 
+import humwatch
 from humwatch.study.config import read_schema, validate
 from humwatch.study.study import Study
+from humwatch.use import explain
 from humwatch.use.assemble import Finished, assemble
+from humwatch.use.onnx.export import compared, converted
+from humwatch.use.onnx.storage import PRECISIONS, store
+from humwatch.use.onnx.whole import Whole
 
 SECONDS = 10
 CONFIG = {
-    "dataset": {"name": "use", "source": "demo", "size": {"train": 40, "test_normal": 2, "test_anomaly": 2}},
+    "dataset": {"name": "use", "source": "demo", "size": {"train": 40, "test_normal": 40, "test_anomaly": 40}},
     "features": {"logmel": {}, "modulation": {"source": "modspec"}},
     "trial": {"epochs": 1},
     "sweeps": {
@@ -35,7 +52,7 @@ CONFIG = {
 
 
 def main(args: argparse.Namespace) -> None:
-    rows, out = [], args.out.absolute()
+    rows, onnx_rows, out = [], [], args.out.absolute()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
@@ -67,7 +84,55 @@ def main(args: argparse.Namespace) -> None:
                     "mb": (folder / "d.humwatch").stat().st_size / 1e6,
                 }
             )
+            onnx_rows.append({"trial": rows[-1]["trial"], **as_onnx(folder / "d.humwatch", args.repeats)})
     write(pd.DataFrame(rows), out, "use")
+    write(pd.DataFrame(onnx_rows), out, "use_onnx", 4)
+
+
+def as_onnx(path: Path, repeats: int) -> dict[str, float]:
+    """The row of a detector as ONNX."""
+    detector = humwatch.load(path)
+    machines = [detector.known(name) for name in detector.machines]
+    test = {p: detector.read(p) for p in sorted(Path("results/use/recordings/slider/test").iterdir())}
+    some = [*test.values()][:20]
+    first, normal = detector.machines[0], detector.reference(machines[0])
+    alone = session(converted(Whole(detector, machines[:1]).eval(), detector.samples))
+
+    def mapped(clip: np.ndarray) -> np.ndarray:
+        return explain.deviation_map(explain.levels(clip, detector.sample_rate), normal)
+
+    sides = {
+        "own": lambda: [detector.judge(clip, machine=first, why=0) for clip in some],
+        "own with map": lambda: [(detector.judge(clip, machine=first, why=0), mapped(clip)) for clip in some],
+        "onnx": lambda: [alone.run(None, {"samples": clip[None]}) for clip in some],
+    }
+    times = per_clip({side: (call, len(some)) for side, call in sides.items()}, repeats, time.process_time)
+    own, own_map, onnx_ms = times["ms_per_clip"]
+    row = {"ms_own": own, "ms_own_map": own_map, "ms_onnx": onnx_ms}
+    row |= {"times_faster": own / onnx_ms, "times_faster_map": own_map / onnx_ms}
+    whole = Whole(detector, machines).eval()
+    model = converted(whole, detector.samples)
+    anomaly = np.array(["anomaly" in p.name for p in test])
+    heard = np.array([detector.machine_of(p) for p in test])
+    for precision in PRECISIONS:
+        smaller = copy.deepcopy(model)
+        store(smaller, precision)
+        made = session(smaller)
+        scores = np.array([made.run(["score"], {"samples": clip[None]})[0] for clip in test.values()])
+        aucs = [
+            roc_auc_score(anomaly[heard == name], scores[heard == name, k]) for k, name in enumerate(detector.machines)
+        ]
+        deviation, _ = compared(made, detector, machines, whole.least, whole.most)
+        row |= {f"mb_{precision}": smaller.ByteSize() / 1e6, f"auc_{precision}": float(np.mean(aucs))}
+        row[f"deviation_{precision}"] = deviation
+    return row
+
+
+def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """On one thread."""
+    one = onnxruntime.SessionOptions()
+    one.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), one, providers=["CPUExecutionProvider"])
 
 
 def timed(command: list, folder: Path) -> tuple[float, float]:

@@ -61,24 +61,24 @@ class Calibration:
     def p_values(self, scores: np.ndarray) -> np.ndarray:
         """The share of normal clips that score as high as each of `scores`, (clips,) float64: an alarm is p <= rate."""
         scores = np.asarray(scores, float)
-        ordered, above = self._ordered
+        ordered, above = self.ordered
         first = np.searchsorted(ordered, scores, "left")  # place of the first that is as high
         p = (1 + above[first]) / (self.sessions + 1)
         if self.extrapolated:
             beyond = first == len(ordered)
-            p = np.where(beyond, np.minimum(p, self._tail.p_values(scores)), p)
+            p = np.where(beyond, np.minimum(p, self.tail.p_values(scores)), p)
         return p
 
     @cached_property
     def threshold(self) -> float:
         """The score above which a clip is an alarm: that of rank ceil((n + 1)(1 - rate)), or, if extrapolated, the tail's."""
-        ordered, above = self._ordered
+        ordered, above = self.ordered
         if not self.extrapolated:
             # Above the score of rank j there are above[j + 1]: the lowest such score whose successors are few enough.
             allowed = self.rate * (self.sessions + 1) + ROUNDING
             after = above[np.searchsorted(ordered, ordered, "right")]
             return float(ordered[np.flatnonzero(1 + after <= allowed)[0]])
-        return max(float(ordered[-1]), self._tail.threshold(self.rate))
+        return max(float(ordered[-1]), self.tail.threshold(self.rate))
 
     @property
     def rate_interval(self) -> tuple[float, float]:
@@ -92,7 +92,7 @@ class Calibration:
         return float(low), float(high)
 
     @cached_property
-    def _tail(self) -> "Tail":
+    def tail(self) -> "Tail":
         """The tail of the scores; with sessions, of the highest score of each, since clips that are alike would narrow it."""
         if self.groups is None:
             return Tail.fit(np.sort(self.scores))
@@ -100,7 +100,7 @@ class Calibration:
         return Tail.fit(np.sort([self.scores[groups == group].max() for group in set(self.groups)]))
 
     @cached_property
-    def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
+    def ordered(self) -> tuple[np.ndarray, np.ndarray]:
         """The scores in ascending order, (clips,), and how many sessions lie from each place on, (clips + 1,)."""
         order = np.argsort(self.scores, kind="stable")
         if self.groups is None:

@@ -90,8 +90,8 @@ class Detector:
         self.longest: int = description["longest_samples"]  # of the training clips
         self.seconds = self.samples / self.sample_rate
         self.false_alarm_rate: float = description["false_alarm_rate"] if rate is None else rate
-        self._members = [
-            _Member(member, models.under(f"members.{i}.", arrays)) for i, member in enumerate(description["members"])
+        self.members = [
+            Member(member, models.under(f"members.{i}.", arrays)) for i, member in enumerate(description["members"])
         ]
 
     def score(
@@ -162,10 +162,10 @@ class Detector:
         InputError
             The window cannot be scored, or the machine is unknown.
         """
-        clips = {member.stated: member.features(window, self.sample_rate, file) for member in self._members}
+        clips = {member.stated: member.features(window, self.sample_rate, file) for member in self.members}
         found = []
         for candidate in [self.known(machine)] if machine else self._machines:
-            score = float(np.mean([member.score(clips[member.stated], candidate, file) for member in self._members]))
+            score = float(np.mean([member.score(clips[member.stated], candidate, file) for member in self.members]))
             calibration = self.calibration(candidate)
             p = float(calibration.p_values(np.array([score]))[0])
             found.append((p, calibration.threshold - score, candidate, score))
@@ -223,7 +223,7 @@ class Detector:
             Of each such member.
         """
         found = []
-        for member in self._members:
+        for member in self.members:
             frames = member.features(window, self.sample_rate, "")
             if (errors := member.errors(frames, self.known(machine))) is not None:
                 seconds = np.linspace(0, len(window) / self.sample_rate, len(errors))
@@ -302,19 +302,23 @@ class Detector:
 
     @cached_property
     def _thresholds(self) -> dict[Machine, Calibration]:
+        return self.calibrations(self.false_alarm_rate)
+
+    def calibrations(self, rate: float) -> dict[Machine, Calibration]:
+        """The normal clips that each machine's threshold for a false-alarm rate is taken from."""
         scores, machine = self._arrays["calibration.scores"], self._arrays["calibration.machine"]
         groups = self._arrays.get("calibration.group")
         own = {
             known: Calibration(
                 scores[machine == i],
-                self.false_alarm_rate,
+                rate,
                 None if groups is None else groups[machine == i],
                 self.description["calibration"]["method"],
             )
             for i, known in enumerate(self._machines)
             if (machine == i).any()
         }
-        found = {known: calibration_for(known, own, self.false_alarm_rate) for known in self._machines}
+        found = {known: calibration_for(known, own, rate) for known in self._machines}
         return {known: calibration for known, calibration in found.items() if calibration}
 
 
@@ -338,7 +342,7 @@ def load(path: str | Path, false_alarm_rate: float | None = None) -> Detector:
     return Detector(*pack.read(Path(path)), false_alarm_rate)
 
 
-class _Member:
+class Member:
     """A trial: its models, one for each scope, and how its scores are standardised where it is a member of an ensemble."""
 
     def __init__(self, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

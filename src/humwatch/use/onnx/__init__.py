@@ -1,0 +1,1 @@
+"""A detector as an ONNX file, with everything from samples to p-value inside."""
