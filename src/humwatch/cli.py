@@ -12,7 +12,14 @@ def say_interrupted(kind: type[BaseException], error: BaseException, trace: Trac
         sys.__excepthook__(kind, error, trace)
 
 
+def say_nothing_of_interrupts(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Leave out a Ctrl-C that comes when a stage has ended, and only Python's own end is disturbed."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+
+
 sys.excepthook = say_interrupted
+sys.unraisablehook = say_nothing_of_interrupts
 
 # isort: split
 # ruff: noqa: E402  # what comes before these imports is for a Ctrl-C while they are loaded
@@ -75,7 +82,6 @@ def run(stage: Callable[[argparse.Namespace], None], arguments: argparse.Namespa
         else:
             _log_bug(error)
     else:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is done: Ctrl-C would only make Python's own end a traceback
         return
     sys.exit(1)
 
