@@ -151,8 +151,10 @@ class Feature(BaseFeature):
                 yield (
                     f"path is {shown(self.path)}, which is not there: put the network there"
                     + (f" (SHA-256 {self.sha256})" if self.sha256 else "")
-                    + f", or name the folder that holds {Path(self.path).name} in the environment variable {MODELS}"
+                    + f", or name the folder that holds it in the environment variable {MODELS}"
                 )
+        elif unreadable := [file for file in files if not os.access(file, os.R_OK)]:
+            yield f"path is {shown(str(files[0]))}, and {shown(str(unreadable[0]))} cannot be read: correct its permissions"
         elif files[0].suffix == ".onnx" and not importlib.util.find_spec("onnxruntime"):
             yield f"path is {shown(str(files[0]))}, and onnxruntime, which runs it, is not installed: {INSTALL}"
         elif self.sha256 and self.sha256 != checksum(files):
@@ -187,7 +189,7 @@ def files_of(path: str | Path) -> list[Path]:
     """
     folder = os.environ.get(MODELS)
     for file in (Path(path), *([Path(folder, Path(path).name)] if folder else [])):
-        if file.is_file():
+        if os.path.isfile(file):  # Path.is_file raises where a name is too long
             beside = [other for other in sorted(file.parent.glob("*data")) if other.is_file()]
             content = file.read_bytes() if beside and file.suffix == ".onnx" else b""
             return [file, *(weights for weights in beside if weights.name.encode() in content)]
