@@ -833,7 +833,7 @@ def test_features_from_elsewhere_must_be_of_the_same_clips(tmp_path):
         ({"features": {"energies": {"source": "parquet", "path": "elsewhere"}}}, "elsewhere/fan.parquet is not there"),
         (
             {"features": {"energies": {"source": "parquet"}, "logmel": {"path": "x"}}},
-            "logmel.path is for source parquet only",
+            "logmel.path is for source embedding or parquet only",
         ),
     ],
 )

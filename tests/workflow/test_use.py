@@ -14,7 +14,6 @@ def test_a_trial_more_of_a_loss_needs_no_other_judgement(used, tmp_path):
     """One of each loss is judged: a further loss takes a training, and one without an id."""
     (tmp_path / "recordings").symlink_to(used.folder.parent / "recordings")
     project = used.copy(tmp_path / "project")
-    (tmp_path / "recordings").symlink_to(used.folder.parent / "recordings")
     more = {"seeds": {"detector": "knn", "seed": [0, 1]}, "windows": {"detector": "idnn", "window": 3}}
     project.configure(project.config | {"sweeps": project.config["sweeps"] | more})
     planned = project.planned()
