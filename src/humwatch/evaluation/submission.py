@@ -32,17 +32,15 @@ def write(scores: pd.DataFrame, score: str, folder: Path, model: Path, year: int
     false_alarm_rate
         Of decisions.
     """
+    decides = year > 2020
+    found = calibrations([parquet.read(model / "calibration.parquet")], score, false_alarm_rate) if decides else {}
     for name, clips in _parts(scores, year):
         _write_rows(clips, score, folder / f"anomaly_score_{name}.csv", header=False)
-    _write_rows(scores, score, folder / "submission.csv", header=["file_name", "anomaly_score"])
-    if year <= 2020:
-        return
-    found = calibrations([parquet.read(model / "calibration.parquet")], score, false_alarm_rate)
-    for name, clips in _parts(scores, year):
         machine = clips["machine_type"].iloc[0], clips["machine_id"].iloc[0]
-        if calibration := calibration_for(machine, found, false_alarm_rate):
+        if decides and (calibration := calibration_for(machine, found, false_alarm_rate)):
             decided = clips.assign(decision=(clips[score] > calibration.threshold).astype(int))
             _write_rows(decided, "decision", folder / f"decision_result_{name}.csv", header=False)
+    _write_rows(scores, score, folder / "submission.csv", header=["file_name", "anomaly_score"])
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,15 @@ from humwatch.use.recordings import REASONS
 
 log = logging.getLogger("humwatch")
 
+DECIDED = (
+    "start_s",
+    "machine",
+    "score",
+    "p_value",
+    "threshold",
+    "alarm",
+    "extrapolated",
+)  # that records say of decisions too
 LEFT_OUT = "left out: too many recordings were waiting"
 
 
@@ -76,16 +85,14 @@ def judge_clip(
 
 def record_of(detector: Detector, decision: Decision, window: np.ndarray, about: dict[str, Any]) -> Record:
     """The record of a decision on a window, with reasons where it is an alarm."""
-    names = ("start_s", "machine", "score", "p_value", "threshold", "alarm", "extrapolated")
     reasons = detector.reasons(window, decision.machine)[:REASONS] if decision.alarm else []
-    return Record(**about, **{name: getattr(decision, name) for name in names}, why="; ".join(map(str, reasons)))
+    return Record(**about, **{name: getattr(decision, name) for name in DECIDED}, why="; ".join(map(str, reasons)))
 
 
 def decision_of(record: Record) -> Decision:
     """The decision that a record with a score holds."""
-    names = ("file", "start_s", "machine", "score", "p_value", "threshold", "alarm", "extrapolated")
     why = tuple(part for part in record.why.split("; ") if part)
-    return Decision(**{name: getattr(record, name) for name in names}, why=why)
+    return Decision(file=record.file, **{name: getattr(record, name) for name in DECIDED}, why=why)
 
 
 def now() -> str:
