@@ -33,8 +33,9 @@ log = logging.getLogger(__name__)
 
 # Of the networks that hear the clip itself: the pseudo-classes that make few ids hard enough to tell apart.
 WAVEFORM_NETWORKS = {"stgram": "speed", "dual_branch": "feature_exchange"}
-KINDS = ("log_probability", "embedding_density")
-MEMORY = LocalDensity(whitening="none")  # of embeddings
+MEMORIES = {"embedding_density": LocalDensity(whitening="none"), "whitened_density": LocalDensity()}  # of embeddings
+KINDS = ("log_probability", *MEMORIES)
+WEIGHTS = {"local_density": 2.0}  # the mean of bands and of groups, each of which counts as one of KINDS does
 BATCH, WAVEFORM_BATCH = 1024, 32  # clips that torch embeds at once
 TOO_EASY = 3  # epochs
 TOO_EASY_WARNING = (
@@ -106,9 +107,10 @@ class Detector(BaseDetector):
 
     Scores, each in units of the id's held-out normal clips: "log_probability", the logarithm of minus the log softmax of the id
     (mean over members; of several classes of an id, the likeliest); "embedding_density", local density (see LocalDensity) of the
-    members' unit embeddings side by side; "local_density", that of knn.Detector, on the clip statistics themselves, without the
-    network; "score", the mean of the three. A clip of an id that training has not seen gets the least over the known ids of its
-    type, or of all types if the type is new.
+    members' unit embeddings side by side; "whitened_density", the same where the correlations of these are taken out;
+    "local_density", that of knn.Detector, on the clip statistics themselves, without the network; "score", the mean of the four,
+    of which local_density counts twice. A clip of an id that training has not seen gets the least over the known ids of its type,
+    or of all types if the type is new.
 
     The score and the number of epochs were chosen without an anomaly (benchmarks/leave_id_out.py, docs/detectors.md): one id of
     each type is left out of training altogether, and its clips are scored as if they came from each of its siblings, whose
@@ -226,7 +228,8 @@ class Detector(BaseDetector):
         scores = dict(zip(KINDS, kinds.T.copy(), strict=True))
         if self.neighbours:
             scores["local_density"] = self.neighbours.score(features)["local_density"]
-        return {"score": np.mean([*scores.values()], axis=0), **scores}
+        weights = [WEIGHTS.get(name, 1.0) for name in scores]
+        return {"score": np.average([*scores.values()], axis=0, weights=weights), **scores}
 
     def embed(self, features: Features) -> np.ndarray:
         return self._embed(self._inputs(features))[0]
@@ -369,7 +372,11 @@ class Detector(BaseDetector):
         held_out = self._embed_by_torch(held_out_inputs) if held_out_rows else ()
         domains = domains_of(train.clips) * (self.hyperparameters.domains == "apart")
         for machine, rows in machines(train.clips):
-            self.memory[machine] = MEMORY.fit(embeddings[rows], domains[rows])
+            self.memory[machine] = {
+                f"{kind}_{name}": array
+                for kind, memory in MEMORIES.items()
+                for name, array in memory.fit(embeddings[rows].astype(np.float64), domains[rows]).items()
+            }
             if machine in held_out_rows:
                 raw = self._raw(machine, *(part[held_out_rows[machine]] for part in held_out))
             else:
@@ -384,7 +391,9 @@ class Detector(BaseDetector):
         variants = log_probability.shape[1] // len(self.classes)  # of each class, the clips as they are being the first
         own = [i * variants for i, (name, _) in enumerate(self.classes) if name == machine]
         unlikely = log_distances(-log_probability[:, own].max(axis=1))
-        return np.column_stack([unlikely, MEMORY.score(self.memory[machine], embeddings)[:, 0]])
+        known = {kind: under(f"{kind}_", self.memory[machine]) for kind in MEMORIES}
+        far = [memory.score(known[kind], embeddings)[:, 0] for kind, memory in MEMORIES.items()]
+        return np.column_stack([unlikely, *far])
 
 
 def network_needed(network: str, pseudo_classes: str) -> str | None:

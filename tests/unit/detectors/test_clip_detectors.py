@@ -325,7 +325,8 @@ def test_the_mlp_scores_as_torch_does(head, sizes, monkeypatch):
     monkeypatch.setattr(detector, "_embed", detector._embed_by_torch)
     np.testing.assert_allclose(embeddings, detector.embed(test), rtol=1e-5, atol=1e-6)
     for kind, expected in detector.score(test).items():
-        np.testing.assert_allclose(scores[kind], expected, rtol=1e-5, atol=1e-5, err_msg=kind)
+        # Logits of float32 up to the scale, 30, are exact to 2e-6, and differ by more where processors sum in another order.
+        np.testing.assert_allclose(scores[kind], expected, rtol=1e-5, atol=1e-4, err_msg=kind)
 
 
 def test_each_epoch_is_reported_and_an_easy_task_is_warned_of(caplog):
@@ -355,7 +356,7 @@ def test_waveform_networks_hear_the_clips(network, ids, tmp_path):
     detector.fit(features, features.select(np.arange(len(features)) % 2 == 0), FitContext(epochs=1))
     detector.save(tmp_path)
     scores = detector.score(features)
-    assert set(scores) == {"score", "log_probability", "embedding_density"}
+    assert set(scores) == {"score", "log_probability", "embedding_density", "whitened_density"}
     assert all(np.isfinite(values).all() for values in scores.values())
     np.testing.assert_array_equal(base.load(tmp_path).score(features)["score"], scores["score"])
 

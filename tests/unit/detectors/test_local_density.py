@@ -179,7 +179,7 @@ def test_attributes_are_classes_where_a_machine_has_one_id(tmp_path):
     normal, between = (
         detector.score(as_features(clips(2, sounds), attributes=None)) for sounds in (speed[:50], np.zeros(50))
     )
-    for kind in ("log_probability", "embedding_density"):
+    for kind in ("log_probability", "embedding_density", "whitened_density"):
         assert roc_auc_score(np.repeat([0, 1], 50), np.concatenate([normal[kind], between[kind]])) > 0.9, kind
     detector.save(tmp_path)
     loaded = base.load(tmp_path).score(as_features(clips(2, speed[:50])))

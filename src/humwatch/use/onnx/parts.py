@@ -373,7 +373,12 @@ class IdClassifier(Part):
         self.names = list(dict.fromkeys(name for names in self.heard for name in names))
         memories = [detector.memory[name] for name in self.names]
         stacked = [{key: array[None] for key, array in memory.items()} for memory in memories]
-        self.density = nn.ModuleList(Density(memory, id_classifier.MEMORY) for memory in stacked)
+        self.densities = nn.ModuleList(
+            nn.ModuleList(
+                Density(under(f"{kind}_", memory), backend) for kind, backend in id_classifier.MEMORIES.items()
+            )
+            for memory in stacked
+        )
         self.normal = [torch.from_numpy(memory["normal"]) for memory in memories]
         variants = found.variants
         self.own = [[i * variants for i, (n, _) in enumerate(detector.classes) if n == name] for name in self.names]
@@ -388,14 +393,18 @@ class IdClassifier(Part):
         log_probability = logits.log_softmax(dim=2).mean(dim=0)[0]
         unit = torch.cat([F.normalize(e) for e in each], dim=1) / math.sqrt(len(each))
         kinds = {}
-        for name, density, own, normal in zip(self.names, self.density, self.own, self.normal, strict=True):
+        for name, densities, own, normal in zip(self.names, self.densities, self.own, self.normal, strict=True):
             unlikely = (-log_probability[own].max()).clamp(min=SMALLEST).log()
-            kinds[name] = (torch.stack([unlikely, density(unit)[0, 0]]) - normal[0]) / normal[1]
+            far = [density(unit)[0, 0] for density in cast(nn.ModuleList, densities)]
+            kinds[name] = (torch.stack([unlikely, *far]) - normal[0]) / normal[1]
         least = torch.stack([torch.stack([kinds[name] for name in names]).amin(dim=0) for names in self.heard], dim=1)
         scores = dict(zip(id_classifier.KINDS, least, strict=True))
         if self.neighbours is not None:
             scores["local_density"] = self.neighbours(frames)
-        return scores[self.score] if self.score in scores else torch.stack([*scores.values()]).mean(dim=0)
+        if self.score in scores:
+            return scores[self.score]
+        weights = [id_classifier.WEIGHTS.get(name, 1.0) for name in scores]
+        return (torch.stack([*scores.values()]) * torch.tensor(weights)[:, None]).sum(dim=0) / sum(weights)
 
 
 def _for_onnx(network: Any, rate: int) -> nn.Module:
