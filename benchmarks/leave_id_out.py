@@ -5,7 +5,7 @@ it is near 1 for all, --added makes it harder: then the strange id sounds togeth
 Training clips alone are read; test clips, labelled or not, never are.
 
     python benchmarks/leave_id_out.py fan.parquet pump.parquet --detector knn --vary neighbours 3 5 8 --vary top 2 3 4
-    python benchmarks/leave_id_out.py fan.parquet pump.parquet --detector id_classifier --combine --added 0
+    python benchmarks/leave_id_out.py fan.parquet pump.parquet --detector id_classifier --combine --added 0 -6
 """
 
 import argparse
@@ -68,20 +68,21 @@ def main(args: argparse.Namespace) -> None:
             detector = base.make(args.detector, hyperparameters)
             for epochs in args.epochs:
                 detector.fit(train, normal, base.FitContext(seed, epochs))
-                table = judged(detector, features.select(strange), normal, args.added)
-                for names in candidates([*table.columns[len(COLUMNS) :]], args.combine):
-                    about = {"seed": seed, "epochs": detector.epoch, **hyperparameters, "score": " + ".join(names)}
-                    scores = table.assign(mean=table[[*names]].mean(axis=1))
-                    aucs = {machine_type: mean_auc([scores], machine_type, "mean") for machine_type in out}
-                    rows.append(about | aucs)
+                for added in (None, *args.added):
+                    table = judged(detector, features.select(strange), normal, added)
+                    about = {"seed": seed, "epochs": detector.epoch, "added": "-" if added is None else f"{added:g} dB"}
+                    for names in candidates([*table.columns[len(COLUMNS) :]], args.combine):
+                        scores = table.assign(mean=table[[*names]].mean(axis=1))
+                        aucs = {machine_type: mean_auc([scores], machine_type, "mean") for machine_type in out}
+                        rows.append(about | hyperparameters | {"score": " + ".join(names)} | aucs)
         print(f"seed {seed}, without {out}: done", flush=True)
     table = pd.DataFrame(rows)
     args.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(args.out / "leave_id_out.csv", index=False)
-    keys = ["epochs", *(name for name, *_ in args.vary), "score"]
+    keys = ["epochs", "added", *(name for name, *_ in args.vary), "score"]
     by_type = table.drop(columns="seed").groupby(keys).mean()
     by_type.insert(0, "mean", by_type.mean(axis=1))
-    print(by_type.sort_values("mean", ascending=False).round(4).to_string())
+    print(by_type.sort_values(["added", "mean"], ascending=False).round(4).to_string())
 
 
 if __name__ == "__main__":
@@ -91,7 +92,12 @@ if __name__ == "__main__":
     parser.add_argument("--vary", nargs="+", action="append", default=[], metavar="NAME", help="NAME VALUE ...")
     parser.add_argument("--combine", action="store_true", help="every mean of several of its scores")
     parser.add_argument(
-        "--added", type=float, metavar="DB", help="strange clips beside own ones, so much louder; of energies"
+        "--added",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="DB",
+        help="also strange clips beside own ones of energies, so much louder",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--rounds", type=int, default=4)

@@ -34,7 +34,7 @@ def test_parameters_of_the_course_model():
 
 def test_loss_by_hand():
     """Sum of squared errors + kl_weight * KL, against the formulae in numpy; the mean latent vector is used, without noise."""
-    detector = fitted(1)
+    detector = fitted(1, precision="fp32")
     windows = Windows(toy_features(), 3)
     raw, _ = windows.gather(torch.arange(5))
     x = np.clip((raw.numpy() + 90) / 114, 0, 1)
