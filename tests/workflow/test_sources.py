@@ -776,6 +776,8 @@ def test_features_from_elsewhere_to_tables(tmp_path):
     assert stored.num_row_groups == 2 and stored.read(["frames"])["frames"].to_pylist() == source["frames"].to_pylist()
     made = json.loads(next(project.results.glob("models/fan/*/epochs-2/model.json")).read_text())
     assert made["feature"] == {"source": "parquet", "bins": 4} and made["hyperparameters"]["transform"] == "log"
+    # Nobody can compute such features of a new recording: the run decides on its clips, but makes no detector.
+    assert (project.results / "tables/decisions.csv").exists() and not (project.results / "detectors").exists()
     assert project.planned() == {}
 
 

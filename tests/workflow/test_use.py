@@ -71,27 +71,3 @@ def test_normal_recordings_alone_are_enough(tmp_path):
     clip = next((tmp_path / "recordings").rglob("*.wav"))
     done = humwatch("score", project.results / "detectors/slider.humwatch", clip)
     assert done.returncode in (0, 3) and np.isfinite(detector.score(clip)[0].score)
-
-
-def test_features_from_elsewhere_make_no_detector(finished, tmp_path):
-    """Nobody can compute them of a new recording; the run goes on to its tables all the same."""
-    project = finished.copy(tmp_path / "project")
-    source = project.results / "features/logmel/slider"
-    folder = project.folder / "features"
-    folder.mkdir()
-    both = [pd.read_parquet(source / f"{split}.parquet") for split in ("train", "test")]
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    frames = [np.stack(clip) for table in both for clip in table["frames"]]
-    clips = pd.concat(both, ignore_index=True).drop(columns=["frames", "sha256"])
-    kind = pa.list_(pa.list_(pa.float32(), 128))
-    table = pa.Table.from_pandas(clips, preserve_index=False)
-    table = table.append_column("frames", pa.array([list(clip) for clip in frames], kind))
-    pq.write_table(table, folder / "slider.parquet")
-    project.configure(
-        tiny_config(dataset={"name": "else", "source": "parquet", "path": "features"}, sweeps={})
-        | {"features": {"logmel": {"source": "parquet"}}}
-    )
-    project.run()
-    assert (project.results / "tables/decisions.csv").exists() and not (project.results / "detectors").exists()

@@ -97,12 +97,8 @@ class Detector(BaseDetector):
             if name in told:
                 self._fit_one(name, train, validation, context)
         for machine_type, kept in self.kept.items():
-            self.kept[machine_type] = [name for name in kept if name in self.fitted]
-            for name in candidates:
-                if not self.kept[machine_type]:
-                    if name not in self.fitted:
-                        self._fit_one(name, train, validation, context)
-                    self.kept[machine_type] = [name] if name in self.fitted else []
+            fitted = [name for name in kept if name in self.fitted]
+            self.kept[machine_type] = fitted or self._first(train, validation, context)
         if not self.fitted:
             raise InputError(
                 f"none of the candidates {', '.join(candidates)} can be fitted on these clips: name others under candidates"
@@ -173,6 +169,15 @@ class Detector(BaseDetector):
             log.warning("the candidate %s is left out: its loss is no longer finite", name)
         else:
             self.fitted[name] = detector
+
+    def _first(self, train: Features, validation: Features, context: FitContext) -> list[str]:
+        """The first candidate that can be fitted; none where none can."""
+        for name in self.hyperparameters.candidates:
+            if name not in self.fitted:
+                self._fit_one(name, train, validation, context)
+            if name in self.fitted:
+                return [name]
+        return []
 
     def _standardise(self, train: Features, validation: Features) -> None:
         """Learn each machine's scales."""

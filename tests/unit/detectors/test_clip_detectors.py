@@ -329,6 +329,14 @@ def test_the_mlp_scores_as_torch_does(head, sizes, monkeypatch):
         np.testing.assert_allclose(scores[kind], expected, rtol=1e-5, atol=1e-4, err_msg=kind)
 
 
+def test_parts_of_a_clip_count_as_much_as_what_the_network_tells():
+    """Local density, of bands and of groups, is two of the five that the score is the mean of."""
+    scores = fitted("id_classifier").score(toy(MACHINES, 10, 3))
+    of_network = [scores[kind] for kind in ("log_probability", "embedding_density", "whitened_density")]
+    five = [*of_network, scores["local_density"], scores["local_density"]]
+    np.testing.assert_allclose(scores["score"], np.mean(five, axis=0))
+
+
 def test_each_epoch_is_reported_and_an_easy_task_is_warned_of(caplog):
     rows = []
     train = toy(MACHINES, 60, 0)

@@ -272,11 +272,11 @@ class Hook(http.server.BaseHTTPRequestHandler):
 def test_alarms_leave_by_command_and_webhook(fan, tmp_path):
     """The program hangs, the webhook fails once: the rows come all the same, at once."""
     folder, hostile = tmp_path / "in", "; touch x $(touch y) 'a b' \"c.wav"
-    program = tmp_path / "program.py"
+    program, ran, wake = (tmp_path / name for name in ("program.py", "ran", "wake"))
     program.write_text(
-        "import json, sys, time\n"
-        f"with open({str(tmp_path / 'ran')!r}, 'a') as out: print(json.dumps([sys.argv[1:], json.load(sys.stdin)]), file=out)\n"
-        "time.sleep(15)\n"
+        "import json, os, sys, time\n"
+        f"with open({str(ran)!r}, 'a') as out: print(json.dumps([sys.argv[1:], json.load(sys.stdin)]), file=out)\n"
+        f"while not os.path.exists({str(wake)!r}): time.sleep(0.05)\n"
     )
     Hook.got = []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
@@ -287,14 +287,13 @@ def test_alarms_leave_by_command_and_webhook(fan, tmp_path):
     arguments += ["--webhook", f"http://127.0.0.1:{server.server_port}/x"]
     with watching(fan, folder, *arguments) as process:
         wait_for(lambda: len(rows(folder / "history.csv")) == 2)
-        wait_for(lambda: (tmp_path / "ran").exists() and (tmp_path / "ran").read_text())
-        begun = time.monotonic()
+        wait_for(lambda: ran.exists() and ran.read_text())
         write(folder / "later.wav", sound(seed=3))
-        wait_for(lambda: len(rows(folder / "history.csv")) == 3)
-        assert time.monotonic() - begun < 8  # the program is still asleep
+        wait_for(lambda: len(rows(folder / "history.csv")) == 3)  # while the program is still asleep
         wait_for(lambda: len(Hook.got) == 2)
+        wake.touch()
     server.shutdown()
-    (argv, event), *_ = [json.loads(line) for line in (tmp_path / "ran").read_text().splitlines()]
+    (argv, event), *_ = [json.loads(line) for line in ran.read_text().splitlines()]
     assert argv[:4] == ["one word", "alarm", "fan/00", hostile] and argv[4] == event["sentence"]
     assert event["kind"] == "alarm" and event["file"] == hostile and event["p_value"] <= 0.02
     assert Hook.got[0] == Hook.got[1] == event
