@@ -27,7 +27,7 @@ from humwatch.features.store import Features
 def candidates(scores: list[str], combine: bool) -> Iterator[tuple[str, ...]]:
     """Each score, or all sets of them."""
     names = [name for name in scores if name != "score"] if combine else scores
-    if combine:
+    if combine and "score" in scores:
         yield ("score",)
     for size in range(1, len(names) + 1 if combine else 2):
         yield from itertools.combinations(names, size)

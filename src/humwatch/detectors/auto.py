@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from humwatch.detectors import models
+from humwatch.detectors.backends import spread
 from humwatch.detectors.base import BaseDetector, FitContext, detector_class, make, names
 from humwatch.detectors.leave_id_out import combined, leave_id_out, mean_auc
 from humwatch.detectors.machines import machines, similar, type_of
@@ -189,7 +190,7 @@ class Detector(BaseDetector):
             scores = {key: detector.score(part)[_score(name)] for key, part in parts.items()}
             for machine, (part, rows) in normal.items():
                 own = scores[id(part)][rows]
-                self.scales[machine][name] = [float(own.mean()), float(own.std()) or 1.0]
+                self.scales[machine][name] = [float(own.mean()), spread(own)]
 
     def _as(self, machine: str, features: Features) -> np.ndarray:
         """The score of clips as if they came from a machine of the training clips, (clips,)."""

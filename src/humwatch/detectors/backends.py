@@ -9,6 +9,8 @@ SHRINKAGES = (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 FOLDS = 4
 BLOCK = 1000  # dimensions whose covariances are summed at once
 SMALLEST = 1e-9  # distance: that of a training clip from itself is 0
+LEAST_VARIANCE = 1e-6  # of the mean one, that what never changed has
+LEAST_SPREAD = 1e-6  # of logarithms, below which they differ by rounding alone
 
 
 @dataclass
@@ -182,7 +184,7 @@ def log_distances(*kinds: np.ndarray) -> np.ndarray:
 
 
 def center_and_spread(raw: np.ndarray) -> np.ndarray:
-    """Median and standard deviation of normal clips' raw scores.
+    """Median and standard deviation of normal clips' raw scores, which are logarithms; where all are alike, 1.
 
     Parameters
     ----------
@@ -193,7 +195,13 @@ def center_and_spread(raw: np.ndarray) -> np.ndarray:
     (2, kinds)
     """
     std = raw.std(axis=0)
-    return np.stack([np.median(raw, axis=0), np.where(std > 0, std, 1)])
+    return np.stack([np.median(raw, axis=0), np.where(std > LEAST_SPREAD, std, 1)])
+
+
+def spread(scores: np.ndarray) -> float:
+    """Standard deviation of scores, (clips,); 1 where they differ by rounding alone."""
+    std = float(scores.std())
+    return std if std > 1e-9 * float(np.abs(scores).max()) + 1e-12 else 1.0
 
 
 def calibrated(raw: np.ndarray, normal: np.ndarray) -> np.ndarray:
@@ -221,7 +229,8 @@ def _principal(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _shrunk(variances: np.ndarray, shrinkage: float) -> np.ndarray:
     """Towards the mean variance: that of Ledoit & Wolf, 1 but for bins that never change."""
-    return (1 - shrinkage) * variances + shrinkage * (variances.mean() or 1.0)
+    mean = variances.mean() or 1.0
+    return np.maximum((1 - shrinkage) * variances + shrinkage * mean, LEAST_VARIANCE * mean)
 
 
 def _held_out_shrinkage(x: np.ndarray, seed: int) -> float:

@@ -108,9 +108,9 @@ class Detector(BaseDetector):
     Scores, each in units of the id's held-out normal clips: "log_probability", the logarithm of minus the log softmax of the id
     (mean over members; of several classes of an id, the likeliest); "embedding_density", local density (see LocalDensity) of the
     members' unit embeddings side by side; "whitened_density", the same where the correlations of these are taken out;
-    "local_density", that of knn.Detector, on the clip statistics themselves, without the network; "score", the mean of the four,
-    of which local_density counts twice. A clip of an id that training has not seen gets the least over the known ids of its type,
-    or of all types if the type is new.
+    "local_density", that of knn.Detector, on the clip statistics themselves (mlp alone); "score", the mean of all, of which
+    local_density counts twice. A clip of an id that training has not seen gets the least over the known ids of its type, or of
+    all types if the type is new.
 
     The score and the number of epochs were chosen without an anomaly (benchmarks/leave_id_out.py, docs/detectors.md): one id of
     each type is left out of training altogether, and its clips are scored as if they came from each of its siblings, whose
@@ -186,7 +186,8 @@ class Detector(BaseDetector):
         mlp = [vector, *parameters["hidden"], embedding]
         weights = sum(a * b for a, b in itertools.pairwise(mlp)) + head
         batch = 12 * min(max(parameters["batch_size"], BATCH), CLIPS) * (sum(mlp) + MACHINES * subclusters)
-        return members * (WEIGHT_BYTES * weights + batch + 16 * CLIPS * embedding) + 40 * CLIPS * vector
+        whiten = 8 * MACHINES * (members * embedding) ** 2
+        return members * (WEIGHT_BYTES * weights + batch + 16 * CLIPS * embedding) + whiten + 40 * CLIPS * vector
 
     def fit(self, train: Features, validation: Features, context: FitContext) -> None:
         """Train up to `context.epochs`, going on from `self.epoch` where this detector was trained before."""

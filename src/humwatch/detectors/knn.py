@@ -85,7 +85,11 @@ class Detector(PerMachineDetector):
 
     @classmethod
     def training_bytes(cls, parameters: Mapping[str, Any], frames: int, bins: int) -> float:
-        return 40 * CLIPS * vector_size(parameters["statistics"], frames, bins)
+        vector = vector_size(parameters["statistics"], frames, bins)
+        rows, which, groups = vector // bins, parameters["parts"], min(parameters["groups"], bins)
+        squares = {"none": vector**2, "bands": rows * bins**2, "groups": groups * (rows * -(-bins // groups)) ** 2}
+        whiten = squares["bands"] + squares["groups"] if which == "both" else squares[which]
+        return 8 * 10 * whiten + 40 * CLIPS * vector
 
     def fit_one(self, vectors: np.ndarray, domains: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         model: dict[str, np.ndarray] = {}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 
+from humwatch.detectors.backends import spread
 from humwatch.detectors.base import BaseDetector, FitContext
 from humwatch.errors import InputError
 from humwatch.features.store import Features
@@ -138,7 +139,7 @@ def standardised(table: pd.DataFrame, score: str) -> np.ndarray:
     found = np.empty(len(table))
     for rows in table.groupby(PAIR).indices.values():
         normal = values[rows][~strange[rows]]
-        found[rows] = (values[rows] - normal.mean()) / (normal.std() or 1)
+        found[rows] = (values[rows] - normal.mean()) / spread(normal)
     return found
 
 

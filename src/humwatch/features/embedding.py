@@ -11,6 +11,7 @@ A TorchScript file can hold any program, which runs as it is loaded: take it fro
 import hashlib
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ from humwatch.parameters import parameter
 
 Embedding = Callable[[np.ndarray], np.ndarray]  # samples (n,) at the network's rate -> (frames, size), both float32
 
+LOCATION = re.compile(rb"\n\x08location\x12([\x80-\xff]*[\x00-\x7f])", re.DOTALL)  # in an ONNX file, before a name
 MODELS = "HUMWATCH_MODELS"  # environment variable: a folder of networks, for those that are not where `path` says
 INSTALL = "pip install 'humwatch[embedding]'"
 TRIAL_SECONDS = 10  # of silence, which tell the size of an embedding where windows are whole clips
@@ -155,7 +157,7 @@ class Feature(BaseFeature):
                 )
         elif unreadable := [file for file in files if not os.access(file, os.R_OK)]:
             yield f"path is {shown(str(files[0]))}, and {shown(str(unreadable[0]))} cannot be read: correct its permissions"
-        elif files[0].suffix == ".onnx" and not importlib.util.find_spec("onnxruntime"):
+        elif files[0].suffix.lower() == ".onnx" and not importlib.util.find_spec("onnxruntime"):
             yield f"path is {shown(str(files[0]))}, and onnxruntime, which runs it, is not installed: {INSTALL}"
         elif self.sha256 and self.sha256 != checksum(files):
             yield (
@@ -173,7 +175,7 @@ class Feature(BaseFeature):
         files = self._checked_files()
         if self.path is None:
             return packaged_network(files)
-        return onnx_network(files[0]) if files[0].suffix == ".onnx" else torchscript_network(files[0])
+        return onnx_network(files[0]) if files[0].suffix.lower() == ".onnx" else torchscript_network(files[0])
 
     @cached_property
     def _size(self) -> int:
@@ -185,15 +187,24 @@ class Feature(BaseFeature):
 def files_of(path: str | Path) -> list[Path]:
     """The files of a network: where they are said to be, or in the folder HUMWATCH_MODELS; none where they are not there.
 
-    Of an ONNX file, that of its weights too, where it names one that lies beside it (<name>.onnx.data, as exporters call it).
+    Of an ONNX file, those of its weights too, which it names where they lie beside it (<name>.onnx.data, as exporters call it).
     """
     folder = os.environ.get(MODELS)
     for file in (Path(path), *([Path(folder, Path(path).name)] if folder else [])):
         if os.path.isfile(file):  # Path.is_file raises where a name is too long
-            beside = [other for other in sorted(file.parent.glob("*data")) if other.is_file()]
-            content = file.read_bytes() if beside and file.suffix == ".onnx" else b""
-            return [file, *(weights for weights in beside if weights.name.encode() in content)]
+            beside = _named_in(file) if file.suffix.lower() == ".onnx" else set()
+            return [file, *(weights for name in sorted(beside) if (weights := file.parent / name).is_file())]
     return []
+
+
+def _named_in(file: Path) -> set[str]:
+    """The files of weights that an ONNX file names: entries of its tensors' external_data with the key location."""
+    content = file.read_bytes()
+    names = set()
+    for entry in LOCATION.finditer(content):
+        length = sum((byte & 127) << 7 * i for i, byte in enumerate(entry[1]))  # as protobuf writes a number
+        names.add(content[entry.end() : entry.end() + length].decode(errors="replace"))
+    return {name for name in names if name and "\0" not in name}
 
 
 def packaged_files() -> list[Path]:

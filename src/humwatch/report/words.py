@@ -31,12 +31,12 @@ def words(name: str) -> str:
 
 
 def varied(table: pd.DataFrame) -> list[str]:
-    """The parameters that a sweep varies, in the table's order, without those that follow from the others.
+    """The parameters that a sweep varies, the detector first, then in the table's order, without what follows from the others.
 
     A sweep over detectors varies their own hyper-parameters too, but only along with the detector.
     """
     found: list[str] = []
-    for name in (str(c) for c in table if c not in NOT_PARAMETERS):
+    for name in sorted((str(c) for c in table if c not in NOT_PARAMETERS), key=lambda name: name != "detector"):
         if table[name].nunique(dropna=False) < 2:
             continue
         if found and (table.groupby(found, dropna=False)[name].nunique(dropna=False) == 1).all():

@@ -186,3 +186,23 @@ def test_attributes_are_classes_where_a_machine_has_one_id(tmp_path):
     np.testing.assert_array_equal(loaded["score"], normal["score"])
     with pytest.raises(InputError, match="classes is 'attributes', but no name of a training clip states any"):
         detector_class("id_classifier")(classes="attributes").fit(as_features(clips(0, speed)), held_out, FitContext())
+
+
+@pytest.mark.parametrize("clips", [3, 5, 6])
+def test_normal_clips_that_are_all_alike_have_no_unit(clips):
+    """Few clips, or copies of one: scores differ by rounding alone, which must not become their unit."""
+    for seed in range(5):
+        copies = np.tile(drawn(1, seed), (clips, 1))
+        for train in (drawn(clips, seed), copies):
+            detector = detector_class("knn")(transform="none")
+            detector.fit(as_features(train), none_of(as_features(train)), FitContext())
+            scores = detector.score(as_features(np.concatenate([train, drawn(10, 9)])))
+            assert all(np.abs(values).max() < 1e4 for values in scores.values())
+
+
+def test_without_shrinkage_what_never_changes_is_no_division_by_zero():
+    train = drawn(200, 0)
+    train[:, 4] = 1.0
+    detector = detector_class("knn")(transform="none", shrinkage=0.0)
+    detector.fit(as_features(train), as_features(drawn(20, 1)), FitContext())
+    assert all(np.isfinite(values).all() for values in detector.score(as_features(drawn(20, 2))).values())

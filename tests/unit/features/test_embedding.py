@@ -112,13 +112,15 @@ def test_recordings_of_another_rate_are_resampled(tmp_path, rate):
     np.testing.assert_allclose(frames[1], [2 / np.pi, 1], atol=0.01)
 
 
-def test_large_weights_beside_the_file_count(tmp_path):
+@pytest.mark.parametrize("name", ["weights.onnx_data", "weights.bin", "w" * 200 + "größe"])
+def test_large_weights_beside_the_file_count(tmp_path, name):
     """They are part of the checksum, whatever they are called; those of other networks are not."""
     model = onnx.load(onnx_file(tmp_path / "network.onnx"))
     external = {"save_as_external_data": True, "size_threshold": 0, "convert_attribute": False}
-    onnx.save_model(model, tmp_path / "network.onnx", location="weights.onnx_data", **external)
-    (tmp_path / "other.onnx.data").write_bytes(b"of another network")
-    feature, weights = embedding(tmp_path / "network.onnx"), tmp_path / "weights.onnx_data"
+    onnx.save_model(model, tmp_path / "network.onnx", location=name, **external)
+    for other in ("other.onnx.data", "data", "weights"):
+        (tmp_path / other).write_bytes(b"of another network")
+    feature, weights = embedding(tmp_path / "network.onnx"), tmp_path / name
     assert feature.files == [tmp_path / "network.onnx", weights]
     both = feature.files[0].read_bytes() + weights.read_bytes()
     assert feature.parameters(RATE)["sha256"] == hashlib.sha256(both).hexdigest()

@@ -50,6 +50,9 @@ def test_parameters_that_follow_from_the_detector_are_not_varied():
     table["window"] = table["detector"].map({"vae": 5, "gmm": 1, "knn": np.nan})
     table["pseudo_auc"] = np.arange(len(table))
     assert varied(table) == ["detector", "seed"]
+    table = sweep_table(detector=["auto", "vae"])
+    table.insert(0, "epochs", table["detector"].map({"auto": 0, "vae": 5}))
+    assert varied(table) == ["detector"]
 
 
 @pytest.mark.parametrize(
