@@ -9,6 +9,7 @@ from humwatch.features.store import Features
 
 FEW_FRAMES = 16  # clips of so few frames are one vector as they are: the 8 modulation bands of modspec
 QUANTILES = (0.05, 0.5, 0.95)
+SCALES = (1, 4, 16, 64)  # frames: of log-mel at 16 kHz, 32 ms to 2 s
 
 TRANSFORM: Rules = {
     "default": "auto",
@@ -21,9 +22,10 @@ TRANSFORM: Rules = {
 STATISTICS: Rules = {
     "default": "auto",
     "description": (
-        "How a clip becomes one vector: flatten (few frames), mean, moments, quantiles; auto chooses by the number of frames."
+        "How a clip becomes one vector: flatten (few frames), mean, moments, quantiles, scales; auto chooses by the number of "
+        "frames."
     ),
-    "enum": ["auto", "flatten", "mean", "moments", "quantiles"],
+    "enum": ["auto", "flatten", "mean", "moments", "quantiles", "scales"],
 }
 
 
@@ -78,8 +80,9 @@ class ClipStatistics:
         As the kind of `Transform`.
     statistics
         "flatten" lays the frames out one after the other, which needs clips of equally many frames; "mean" is each bin's mean
-        over time; "moments" adds the standard deviation, "quantiles" also the 0.05, 0.5 and 0.95 quantile; "auto" is "flatten"
-        where all training clips have the same few frames (up to 16), else "quantiles".
+        over time; "moments" adds the standard deviation, "quantiles" also the 0.05, 0.5 and 0.95 quantile; "scales" adds to the
+        mean the standard deviation of means over 1, 4, 16 and 64 frames, 0 where a clip has fewer; "auto" is "flatten" where all
+        training clips have the same few frames (up to 16), else "quantiles".
     """
 
     def __init__(self, transform: str, statistics: str) -> None:
@@ -132,21 +135,31 @@ class ClipStatistics:
 
     @property
     def _parts(self) -> int:
-        return {"mean": 1, "moments": 2}.get(self.statistics, 2 + len(QUANTILES))
+        return {"mean": 1, "moments": 2, "scales": 1 + len(SCALES)}.get(self.statistics, 2 + len(QUANTILES))
 
     def _summary(self, frames: np.ndarray) -> np.ndarray:
         if self.statistics == "mean":
             return frames.mean(axis=0)
+        if self.statistics == "scales":
+            return np.concatenate([frames.mean(axis=0), *(_deviation(frames, scale) for scale in SCALES)])
         parts = [frames.mean(axis=0), frames.std(axis=0)]
         if self.statistics != "moments":
             parts.extend(np.quantile(frames, QUANTILES, axis=0))
         return np.concatenate(parts)
 
 
+def _deviation(frames: np.ndarray, scale: int) -> np.ndarray:
+    """Standard deviation over time of the means over so many frames each, (bins,)."""
+    count = len(frames) // scale
+    if not count:
+        return np.zeros(frames.shape[1])
+    return frames[: count * scale].reshape(count, scale, -1).mean(axis=1).std(axis=0)
+
+
 def vector_size(statistics: str, frames: int, bins: int) -> int:
     """Number of values of a clip's vector: an estimate, where clips may differ in their frames."""
     if statistics in ("mean", "moments"):
         return bins if statistics == "mean" else 2 * bins
-    if statistics == "flatten" or frames <= FEW_FRAMES:
+    if statistics == "flatten" or (statistics == "auto" and frames <= FEW_FRAMES):
         return frames * bins
-    return (2 + len(QUANTILES)) * bins
+    return (1 + len(SCALES) if statistics == "scales" else 2 + len(QUANTILES)) * bins

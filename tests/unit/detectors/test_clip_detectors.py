@@ -306,6 +306,18 @@ def test_statistics_flatten_few_frames_and_summarise_many():
         ClipStatistics("none", "auto").fit(few)(many)
 
 
+def test_scales_are_deviations_of_means_over_blocks():
+    rng = np.random.default_rng(0)
+    long, short = (rng.normal(size=(frames, 3)).astype(np.float32) for frames in (133, 10))
+    features = Features.of([long, short], toy(MACHINES[:1], 2, 0).clips, {})
+    found = ClipStatistics("none", "scales").fit(features)(features).reshape(2, 5, 3)
+    for vector, frames in zip(found, (features.clip(0), features.clip(1)), strict=True):
+        np.testing.assert_allclose(vector[0], frames.mean(axis=0), rtol=1e-5, atol=1e-6)
+        for row, scale in zip(vector[1:], (1, 4, 16, 64), strict=True):
+            means = [frames[i : i + scale].mean(axis=0) for i in range(0, len(frames) - scale + 1, scale)]
+            np.testing.assert_allclose(row, np.std(means, axis=0) if means else 0, rtol=1e-5, atol=1e-6)
+
+
 def test_training_that_goes_on_ends_where_a_straight_one_does(tmp_path):
     straight = fitted("id_classifier", epochs=4)
     fitted("id_classifier", epochs=2).save(tmp_path)

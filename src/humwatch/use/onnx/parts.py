@@ -128,6 +128,8 @@ class Statistics(nn.Module):
         super().__init__()
         self.transform = Transform(statistics.transform.floor)
         self.frames, self.kind = statistics.frames, statistics.statistics
+        if self.kind == "scales":
+            raise InputError("the statistics 'scales' cannot be exported yet: train with quantiles")
 
     def forward(self, frames: Tensor) -> Tensor:
         if self.frames:
