@@ -95,7 +95,10 @@ def test_command_line(capsys):
 
 
 def test_requests_cover_what_local_runs_measure(finished):
-    """`benchmark:` files of the smallest demo: peak memory is at most what the rules ask for, and at least half of it."""
+    """`benchmark:` files of the smallest demo: peak memory is at most what the rules ask for, and at least a third of it.
+
+    Snakemake samples it now and then, so that of a job of a second the peak is often missed.
+    """
     asked = {
         "features": plan.stage_mb("features"),
         "score": plan.scoring_mb({"detector": "vae"}),
@@ -107,7 +110,7 @@ def test_requests_cover_what_local_runs_measure(finished):
         files = (finished.results / "benchmarks" / stage).rglob("*.tsv")
         measured = pd.concat(pd.read_csv(path, sep="\t", na_values="-") for path in files)["max_rss"].max()
         stated = mb - plan.SNAKEMAKE_MB
-        assert measured <= stated <= 2 * measured, stage
+        assert measured <= stated <= 3 * measured, stage
 
 
 def test_gpus_dealt_out(tmp_path):
