@@ -97,7 +97,7 @@ def test_command_line(capsys):
 def test_requests_cover_what_local_runs_measure(finished):
     """`benchmark:` files of the smallest demo: peak memory is at most what the rules ask for, and at least a third of it.
 
-    Snakemake samples it now and then, so that of a job of a second the peak is often missed.
+    Snakemake samples it every half second at first: of jobs of less than two, the peak may be missed.
     """
     asked = {
         "features": plan.stage_mb("features"),
@@ -108,9 +108,11 @@ def test_requests_cover_what_local_runs_measure(finished):
     }
     for stage, mb in asked.items():
         files = (finished.results / "benchmarks" / stage).rglob("*.tsv")
-        measured = pd.concat(pd.read_csv(path, sep="\t", na_values="-") for path in files)["max_rss"].max()
+        sampled = pd.concat(pd.read_csv(path, sep="\t", na_values="-") for path in files)
         stated = mb - plan.SNAKEMAKE_MB
-        assert measured <= stated <= 3 * measured, stage
+        assert sampled["max_rss"].fillna(0).max() <= stated, stage
+        long = sampled[sampled["s"] >= 2]
+        assert long.empty or stated <= 3 * long["max_rss"].max(), stage
 
 
 def test_gpus_dealt_out(tmp_path):
