@@ -135,7 +135,7 @@ class ClipStatistics:
 
     @property
     def _parts(self) -> int:
-        return {"mean": 1, "moments": 2, "scales": 1 + len(SCALES)}.get(self.statistics, 2 + len(QUANTILES))
+        return _rows(self.statistics)
 
     def _summary(self, frames: np.ndarray) -> np.ndarray:
         if self.statistics == "mean":
@@ -158,8 +158,11 @@ def _deviation(frames: np.ndarray, scale: int) -> np.ndarray:
 
 def vector_size(statistics: str, frames: int, bins: int) -> int:
     """Number of values of a clip's vector: an estimate, where clips may differ in their frames."""
-    if statistics in ("mean", "moments"):
-        return bins if statistics == "mean" else 2 * bins
     if statistics == "flatten" or (statistics == "auto" and frames <= FEW_FRAMES):
         return frames * bins
-    return (1 + len(SCALES) if statistics == "scales" else 2 + len(QUANTILES)) * bins
+    return _rows(statistics) * bins
+
+
+def _rows(statistics: str) -> int:
+    """Statistics over time of each bin."""
+    return {"mean": 1, "moments": 2, "scales": 1 + len(SCALES)}.get(statistics, 2 + len(QUANTILES))

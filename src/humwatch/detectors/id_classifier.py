@@ -392,8 +392,8 @@ class Detector(BaseDetector):
         variants = log_probability.shape[1] // len(self.classes)  # of each class, the clips as they are being the first
         own = [i * variants for i, (name, _) in enumerate(self.classes) if name == machine]
         unlikely = log_distances(-log_probability[:, own].max(axis=1))
-        known = {kind: under(f"{kind}_", self.memory[machine]) for kind in MEMORIES}
-        far = [memory.score(known[kind], embeddings)[:, 0] for kind, memory in MEMORIES.items()]
+        known = self.memory[machine]
+        far = [memory.score(under(f"{kind}_", known), embeddings)[:, 0] for kind, memory in MEMORIES.items()]
         return np.column_stack([unlikely, *far])
 
 

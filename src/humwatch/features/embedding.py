@@ -10,6 +10,7 @@ A TorchScript file can hold any program, which runs as it is loaded: take it fro
 
 import hashlib
 import importlib.util
+import mmap
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -199,11 +200,13 @@ def files_of(path: str | Path) -> list[Path]:
 
 def _named_in(file: Path) -> set[str]:
     """The files of weights that an ONNX file names: entries of its tensors' external_data with the key location."""
-    content = file.read_bytes()
+    if not os.access(file, os.R_OK) or not file.stat().st_size:
+        return set()
     names = set()
-    for entry in LOCATION.finditer(content):
-        length = sum((byte & 127) << 7 * i for i, byte in enumerate(entry[1]))  # as protobuf writes a number
-        names.add(content[entry.end() : entry.end() + length].decode(errors="replace"))
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for entry in LOCATION.finditer(content):
+            length = sum((byte & 127) << 7 * i for i, byte in enumerate(entry[1]))  # as protobuf writes a number
+            names.add(content[entry.end() : entry.end() + length].decode(errors="replace"))
     return {name for name in names if name and "\0" not in name}
 
 

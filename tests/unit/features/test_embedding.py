@@ -133,6 +133,7 @@ def test_large_weights_beside_the_file_count(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
+        ("network.onnx", b"", r"network\.onnx is no whole ONNX network"),
         ("network.onnx", b"not a network", r"network\.onnx is no whole ONNX network \([^[]*\): copy it again"),
         (
             "network.pt",

@@ -288,8 +288,10 @@ def test_alarms_leave_by_command_and_webhook(fan, tmp_path):
     with watching(fan, folder, *arguments) as process:
         wait_for(lambda: len(rows(folder / "history.csv")) == 2)
         wait_for(lambda: ran.exists() and ran.read_text())
+        begun = time.monotonic()
         write(folder / "later.wav", sound(seed=3))
-        wait_for(lambda: len(rows(folder / "history.csv")) == 3)  # while the program is still asleep
+        wait_for(lambda: len(rows(folder / "history.csv")) == 3)
+        assert time.monotonic() - begun < 8  # the program is still asleep
         wait_for(lambda: len(Hook.got) == 2)
         wake.touch()
     server.shutdown()
