@@ -13,8 +13,9 @@ import pandas as pd
 from common import parser, write
 
 from humwatch.detectors import auto, base, leave_id_out
-from humwatch.detectors.pseudo_anomalies import cut_paste
+from humwatch.detectors.pseudo_anomalies import cut_paste, mixtures, pseudo_auc
 from humwatch.evaluation.metrics import auc, pauc
+from humwatch.evaluation.scoring import score_table
 from humwatch.features import store
 from humwatch.features.held_out import every_other, split_validation
 from humwatch.features.store import Features
@@ -23,14 +24,13 @@ CANDIDATES = auto.Hyperparameters().candidates
 PAIRS = ["machine_type", "machine_id"]
 
 
-def mixed(normal: Features, weight: float) -> Features:
-    """Each clip of energies times (1 - weight), plus another of its machine times it; beyond 0 or 1, in logarithms."""
+def extrapolated(normal: Features) -> Features:
+    """Each clip of energies, moved away from another of its machine by a quarter of their difference in decibels."""
     made, draw = normal.select(np.ones(len(normal), bool)), np.random.default_rng(0)
     for rows in normal.clips.groupby(PAIRS).indices.values():
         order = draw.permutation(rows)
         for own, other in zip(order, np.roll(order, 1), strict=True):
-            a, b = normal.clip(own), normal.clip(other)
-            made.clip(own)[:] = (1 - weight) * a + weight * b if 0 <= weight <= 1 else a ** (1 - weight) * b**weight
+            made.clip(own)[:] = normal.clip(own) ** 1.25 / normal.clip(other) ** 0.25
     return made
 
 
@@ -45,10 +45,11 @@ def louder(normal: Features, decibels: float) -> Features:
 
 
 STAND_INS = {
-    "cut and paste": cut_paste,
-    "mean of two clips": lambda normal: mixed(normal, 0.5),
-    "extrapolated from another": lambda normal: mixed(normal, -0.25),
-    "a quarter of the bins, 1 dB": lambda normal: louder(normal, 1),
+    "cut and paste": [cut_paste],
+    "mean of two clips": [mixtures],
+    "both": [cut_paste, mixtures],  # as pseudo_auc has it
+    "extrapolated from another": [extrapolated],
+    "a quarter of the bins, 1 dB": [lambda normal: louder(normal, 1)],
 }
 
 
@@ -88,28 +89,24 @@ def fusing(judged: dict[str, list[pd.DataFrame]], types: list[str]) -> pd.DataFr
 def standing_in(
     judged: dict[str, list[pd.DataFrame]], fitted: dict[str, base.BaseDetector], normal: Features, types: list[str]
 ) -> pd.DataFrame:
-    """What each stand-in chooses, and how much lower its LIO is than the best detector's."""
+    """How much lower the LIO of what each kind of stand-in chooses is than the best's: of detectors, and of all their scores."""
+    scores = {name: [*tables[0].columns[len(leave_id_out.COLUMNS) :]] for name, tables in judged.items()}
+    every = [(name, score) for name in judged for score in scores[name]]
+    usual = [(name, base.detector_class(name).default_score) for name in judged]
+    free = [(name, score) for name, score in usual if not base.detector_class(name).epochs]
+    lio = {(n, s): {t: leave_id_out.mean_auc(judged[n], t, s) for t in types} for n, s in every}
     rows = []
-    for kind, make in STAND_INS.items():
-        strange = make(normal)
-        lost = {}
-        for machine_type in types:
-            found, lio = {}, {}
-            for name, detector in fitted.items():
-                lio[name] = leave_id_out.mean_auc(judged[name], machine_type, "score")
-                areas = []
-                for machine_id in sorted(set(normal.clips["machine_id"][normal.clips["machine_type"] == machine_type])):
-                    scores = [
-                        detector.score(
-                            part.select(part.clips[PAIRS].eq([machine_type, machine_id]).all(axis=1).to_numpy())
-                        )
-                        for part in (normal, strange)
-                    ]
-                    values = [part["score"] for part in scores]
-                    areas.append(auc(np.repeat([0, 1], [*map(len, values)]), np.concatenate(values)))
-                found[name] = np.mean(areas)
-            lost[machine_type] = max(lio.values()) - lio[max(found, key=found.get)]
-        rows.append({"stand-in": kind, **lost, "mean": np.mean([*lost.values()])})
+    for kind, makers in STAND_INS.items():
+        strange = [make(normal) for make in makers]
+        found = {}
+        for name, detector in fitted.items():
+            table = score_table(detector, [normal, *strange])
+            table["pseudo"] = np.arange(len(table)) >= len(normal)
+            found |= {(name, s): {t: pseudo_auc(table, t, s) for t in types} for s in scores[name]}
+        for among, keys in {"detectors": usual, "without a network": free, "all scores": every}.items():
+            chosen = {t: max(keys, key=lambda key, t=t: found[key][t]) for t in types}
+            lost = {t: max(lio[key][t] for key in keys) - lio[chosen[t]][t] for t in types}
+            rows.append({"stand-in": kind, "among": among, **lost, "mean": np.mean([*lost.values()])})
     return pd.DataFrame(rows)
 
 

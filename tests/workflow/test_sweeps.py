@@ -158,6 +158,38 @@ def test_cut_paste_moves_a_patch():
     np.testing.assert_array_equal(pseudo.values, pseudo_anomalies.cut_paste(features, 2).values)
 
 
+def test_mixtures_are_means_of_two_clips_of_a_machine():
+    features = toy_features(8, ids=("00", "02"))
+    made = pseudo_anomalies.mixtures(features, 2)
+    assert len(made) == 16
+    names = features.clips["clip"].tolist()
+    for i in range(16):
+        own = names.index(made.clips["clip"][i])
+        siblings = [j for j in range(8) if features.clips["machine_id"][j] == made.clips["machine_id"][i] and j != own]
+        shorter = [min(len(made.clip(i)), len(features.clip(j))) for j in siblings]
+        means = [(features.clip(own)[:n] + features.clip(j)[:n]) / 2 for j, n in zip(siblings, shorter, strict=True)]
+        assert sum(np.allclose(made.clip(i)[: len(mean)], mean) for mean in means) == 1
+        assert len(made.clip(i)) == len(features.clip(own))
+    assert not made.clips.duplicated().all() and len({made.clip(i).tobytes() for i in range(16)}) > 8
+    np.testing.assert_array_equal(made.values, pseudo_anomalies.mixtures(features, 2).values)
+
+
+def test_pseudo_auc_is_the_mean_over_machines_of_the_type():
+    table = pd.DataFrame(
+        {
+            "machine_type": ["fan"] * 8 + ["pump"] * 2,
+            "machine_id": ["00"] * 4 + ["02"] * 4 + ["00"] * 2,
+            "pseudo": [False, False, True, True] * 2 + [False, True],
+            "score": [0, 1, 2, 3, 10, 11, 9, 10.5, 1, 0],
+        }
+    )
+    assert pseudo_anomalies.pseudo_auc(table, "fan", "score") == pytest.approx((1 + 0.25) / 2)
+    assert pseudo_anomalies.pseudo_auc(table, "pump", "score") == 0
+    assert np.isnan(pseudo_anomalies.pseudo_auc(table, "valve", "score"))
+    assert np.isnan(pseudo_anomalies.pseudo_auc(pd.DataFrame(), "fan", "score"))
+    assert np.isnan(pseudo_anomalies.pseudo_auc(table.assign(score=np.nan), "fan", "score"))
+
+
 def test_seeds_alone_become_columns():
     measured = pd.DataFrame(
         [

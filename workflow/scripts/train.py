@@ -6,6 +6,7 @@ from humwatch import cli  # first: from here on Ctrl-C is one line
 import argparse
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -22,7 +23,7 @@ import pandas as pd
 
 from humwatch import __version__, parquet
 from humwatch.detectors import base, models
-from humwatch.detectors.pseudo_anomalies import cut_paste
+from humwatch.detectors.pseudo_anomalies import pseudo_anomalies
 from humwatch.errors import InputError
 from humwatch.evaluation.calibration_clips import HELD_OUT, OWN, cross_conformal, described
 from humwatch.evaluation.scoring import score_table
@@ -181,10 +182,10 @@ def is_whole(folder: Path, made_from: dict) -> bool:
 
 
 def held_out_scores(detector: base.BaseDetector, validation: Features) -> pd.DataFrame:
-    """Scores of the held-out normal clips, and of copies of them that are normal no more (`pseudo`)."""
+    """Scores of the held-out normal clips, and of strange clips made of them (`pseudo`)."""
     if not len(validation):
         return pd.DataFrame()
-    scores = score_table(detector, [validation, cut_paste(validation)])
+    scores = score_table(detector, itertools.chain([validation], pseudo_anomalies(validation)))
     return scores.assign(pseudo=np.arange(len(scores)) >= len(validation))
 
 

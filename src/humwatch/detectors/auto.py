@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from humwatch.detectors.backends import spread
 from humwatch.detectors.base import BaseDetector, FitContext, detector_class, make, names
 from humwatch.detectors.leave_id_out import combined, leave_id_out, mean_auc
 from humwatch.detectors.machines import machines, similar, type_of
+from humwatch.detectors.pseudo_anomalies import pseudo_anomalies, pseudo_auc
 from humwatch.errors import InputError, shown
 from humwatch.features.store import Features
 from humwatch.parameters import parameter
@@ -32,7 +33,7 @@ class Hyperparameters:
 
     candidates: list[str] = parameter(
         ["knn", "gmm", "mahalanobis", "id_classifier"],
-        "Detectors to choose from, each as it is by default; where nothing tells, the first.",
+        "Detectors to choose from, each as it is by default; of equals the first.",
         minItems=1,
         maxItems=20,
         uniqueItems=True,
@@ -45,8 +46,8 @@ class Detector(BaseDetector):
 
     Candidates are judged by `leave_id_out`. The best of a machine type is kept, or all of equals; then, one by one, whichever
     raises the AUC of the mean most, as long as one does.
-    Types with one id cannot be judged: there the first candidate that can be fitted is kept, and the order of the default list is
-    that of types with several ids (docs/detectors.md). Scores are standardised by each machine's own held-out clips, or training
+    Where a type has one id, that candidate is kept which tells pseudo-anomalies from held-out clips best (`pseudo_auc`); of
+    equals, and where no clips are held out, the first. Scores are standardised by each machine's own held-out clips, or training
     clips where none are held out.
     """
 
@@ -93,22 +94,15 @@ class Detector(BaseDetector):
         }
         types = sorted(train.clips["machine_type"].unique())
         self.kept = {machine_type: best_together(judged, machine_type) for machine_type in types}
-        told = {name for kept in self.kept.values() for name in kept}
-        for name in candidates:
-            if name in told:
-                self._fit_one(name, train, validation, context)
-        for machine_type, kept in self.kept.items():
-            fitted = [name for name in kept if name in self.fitted]
-            self.kept[machine_type] = fitted or self._first(train, validation, context)
-        if not self.fitted:
-            raise InputError(
-                f"none of the candidates {', '.join(candidates)} can be fitted on these clips: name others under candidates"
-            )
+        self._fit_some({name for kept in self.kept.values() for name in kept}, train, validation, context)
+        self.kept = {t: [name for name in kept if name in self.fitted] for t, kept in self.kept.items()}
+        pseudo = self._keep_by_pseudo_auc(train, validation, context)
         self.choice = [
             {
                 "machine_type": machine_type,
                 "candidate": name,
                 "leave_id_out": _or_none(mean_auc([judged[name]], machine_type, _score(name))),
+                "pseudo_auc": _or_none(pseudo.get((machine_type, name), np.nan)),
                 "kept": name in self.kept[machine_type],
             }
             for machine_type in types
@@ -159,26 +153,50 @@ class Detector(BaseDetector):
             self.fitted[name].feature = feature
             self.fitted[name].set_state(models.under(f"{name}.", state))
 
-    def _fit_one(self, name: str, train: Features, validation: Features, context: FitContext) -> None:
-        detector = make(name, {})
-        try:
-            detector.fit(train, validation, _own(context, name))
-        except InputError as error:
-            log.warning("the candidate %s is left out: %s", name, error)
-            return
-        if detector.diverged:
-            log.warning("the candidate %s is left out: its loss is no longer finite", name)
-        else:
-            self.fitted[name] = detector
-
-    def _first(self, train: Features, validation: Features, context: FitContext) -> list[str]:
-        """The first candidate that can be fitted; none where none can."""
+    def _fit_some(self, some: Container[str], train: Features, validation: Features, context: FitContext) -> None:
+        """Fit those of the candidates that are not fitted yet, but for what cannot be."""
         for name in self.hyperparameters.candidates:
-            if name not in self.fitted:
-                self._fit_one(name, train, validation, context)
-            if name in self.fitted:
-                return [name]
-        return []
+            if name not in some or name in self.fitted:
+                continue
+            detector = make(name, {})
+            try:
+                detector.fit(train, validation, _own(context, name))
+            except InputError as error:
+                log.warning("the candidate %s is left out: %s", name, error)
+                continue
+            if detector.diverged:
+                log.warning("the candidate %s is left out: its loss is no longer finite", name)
+            else:
+                self.fitted[name] = detector
+
+    def _keep_by_pseudo_auc(
+        self, train: Features, validation: Features, context: FitContext
+    ) -> dict[tuple[str, str], float]:
+        """Keep one candidate for each machine type that has none: machine type, candidate -> what it was chosen by."""
+        if not (types := [machine_type for machine_type, kept in self.kept.items() if not kept]):
+            return {}
+        candidates = self.hyperparameters.candidates
+        self._fit_some(candidates, train, validation, context)
+        if not (left := [name for name in candidates if name in self.fitted]):
+            raise InputError(
+                f"none of the candidates {', '.join(candidates)} can be fitted on these clips: name others under candidates"
+            )
+        found: dict[tuple[str, str], float] = {}
+        normal = validation.select(validation.clips["machine_type"].isin(types).to_numpy())
+        parts = [normal, *pseudo_anomalies(normal)] if len(normal) else []
+        tables = [part.clips.assign(pseudo=number > 0) for number, part in enumerate(parts)]
+        for name in left if parts else ():
+            scored = [t.assign(score=self._scored(name, p)) for t, p in zip(tables, parts, strict=True) if len(p)]
+            for machine_type in types:
+                found[machine_type, name] = pseudo_auc(pd.concat(scored), machine_type, "score")
+        for machine_type in types:
+            self.kept[machine_type] = [max(left, key=lambda name: np.nan_to_num(found.get((machine_type, name), 0.0)))]
+        kept = {name for names in self.kept.values() for name in names}
+        self.fitted = {name: detector for name, detector in self.fitted.items() if name in kept}
+        return found
+
+    def _scored(self, name: str, features: Features) -> np.ndarray:
+        return self.fitted[name].score(features)[_score(name)]
 
     def _standardise(self, train: Features, validation: Features) -> None:
         """Learn each machine's scales."""
@@ -186,8 +204,8 @@ class Detector(BaseDetector):
         normal = {machine: held_out.get(machine, (train, rows)) for machine, rows in machines(train.clips)}
         self.scales = {machine: {} for machine in normal}
         parts = {id(part): part for part, _ in normal.values()}
-        for name, detector in self.fitted.items():
-            scores = {key: detector.score(part)[_score(name)] for key, part in parts.items()}
+        for name in self.fitted:
+            scores = {key: self._scored(name, part) for key, part in parts.items()}
             for machine, (part, rows) in normal.items():
                 own = scores[id(part)][rows]
                 self.scales[machine][name] = [float(own.mean()), spread(own)]
@@ -197,7 +215,7 @@ class Detector(BaseDetector):
         machine_type, machine_id = machine.rsplit("/", 1)
         features.clips = features.clips.assign(machine_type=machine_type, machine_id=machine_id)
         kept = self.kept[machine_type]
-        return self._fused(machine, {name: self.fitted[name].score(features)[_score(name)] for name in kept})
+        return self._fused(machine, {name: self._scored(name, features) for name in kept})
 
     def _fused(self, machine: str, scores: Mapping[str, np.ndarray]) -> np.ndarray:
         """The mean of the kept candidates' scores of one machine's clips, standardised: (clips,)."""

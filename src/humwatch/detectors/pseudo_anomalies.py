@@ -6,18 +6,51 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from humwatch.detectors.machines import machine_names, type_of
+from humwatch.detectors.leave_id_out import auc
+from humwatch.detectors.machines import machine_names, machines, type_of
 from humwatch.features.store import Features
 
-PSEUDO_COPIES = 3
+COPIES = 2  # of each clip, of each kind of pseudo-anomaly
 SHARES = (1.0, 0.3, 0.1, 0.03, 0.01)  # of a clip
 
 
-def cut_paste(features: Features, copies: int = PSEUDO_COPIES) -> Features:
-    """Pseudo-anomalies: every clip `copies` times, each with one patch moved to other frames and other bins.
+def pseudo_anomalies(normal: Features) -> Iterator[Features]:
+    """`cut_paste` of the clips, then `mixtures`: the first are beyond what is normal, the second between what is.
+
+    Detectors differ in which they tell, and either alone misleads more than both together (docs/detectors.md).
+    """
+    yield cut_paste(normal)
+    yield mixtures(normal)  # none of a machine's only clip
+
+
+def pseudo_auc(scores: pd.DataFrame, machine_type: str, score: str) -> float:
+    """How well pseudo-anomalies are told from normal clips, the mean AUC over a type's machines; NaN where it cannot be told.
+
+    Parameters
+    ----------
+    scores
+        With the columns machine_type, machine_id, `pseudo` (whether a clip is one) and the score; or empty.
+    """
+    if scores.empty:
+        return np.nan
+    found = [
+        auc(own[score].to_numpy(float), own["pseudo"].to_numpy(bool))
+        for (of_type, _), own in scores.groupby(["machine_type", "machine_id"])
+        if of_type == machine_type
+    ]
+    finite = [figure for figure in found if np.isfinite(figure)]
+    return float(np.mean(finite)) if finite else np.nan
+
+
+def cut_paste(features: Features, copies: int = COPIES) -> Features:
+    """Every clip `copies` times, each with one patch moved to other frames and other bins.
 
     A patch spans a tenth to a third of the frames and an eighth to a quarter of the bins. Draws follow from the clip's name.
     Where there is one bin, patches move in time alone; a clip of a single value stays as it is.
+
+    References
+    ----------
+    Li et al. 2021, "CutPaste: Self-Supervised Learning for Anomaly Detection and Localization", arXiv 2104.04015.
     """
     frames = np.diff(features.starts)
     values = np.tile(features.values, (copies, 1))
@@ -25,8 +58,7 @@ def cut_paste(features: Features, copies: int = PSEUDO_COPIES) -> Features:
     names = features.clips["clip"].tolist() * copies
     bins = values.shape[1]
     for i, name in enumerate(names):
-        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-        rng = np.random.default_rng([seed, i // len(features)])
+        rng = np.random.default_rng([_seed(name), i // len(features)])
         clip = values[starts[i] : starts[i + 1]]
         tall = rng.integers(max(len(clip) // 10, 1), max(len(clip) // 3, 1) + 1)
         wide = rng.integers(max(bins // 8, 1), max(bins // 4, 1) + 1)
@@ -41,6 +73,28 @@ def cut_paste(features: Features, copies: int = PSEUDO_COPIES) -> Features:
         clip[target[0] : target[0] + tall, target[1] : target[1] + wide] = patch
     clips = pd.concat([features.clips] * copies, ignore_index=True)
     return Features(values, starts, clips, features.parameters)
+
+
+def mixtures(features: Features, copies: int = COPIES) -> Features:
+    """Every clip's mean with `copies` others of its machine, or with as many as there are, value by value.
+
+    Values are taken as the feature has them: energies or levels. Beyond the end of the shorter clip each stays as it is. Draws
+    follow from the clip's name.
+    """
+    first, second = [], []
+    names = features.clips["clip"].tolist()
+    for _, rows in machines(features.clips):
+        for i, row in enumerate(rows):
+            others = np.delete(rows, i)
+            drawn = np.random.default_rng(_seed(names[row])).choice(others, min(copies, len(others)), replace=False)
+            first += [row] * len(drawn)
+            second += [*drawn]
+    made = features.select(np.array(first, int))
+    for i, other in enumerate(second):
+        clip, beside = made.clip(i), features.clip(other)
+        length = min(len(clip), len(beside))
+        clip[:length] = (clip[:length] + beside[:length]) / 2
+    return made
 
 
 def stand_ins(normal: Features, seed: int, few: int) -> Iterator[Features]:
@@ -79,3 +133,7 @@ def _partners(names: np.ndarray, name: str) -> np.ndarray:
     others = names != name
     siblings = others & np.array([type_of(other) == type_of(name) for other in names])
     return np.flatnonzero(siblings if siblings.any() else others)
+
+
+def _seed(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")

@@ -11,7 +11,8 @@ import pandas as pd
 from humwatch import parquet
 from humwatch.detectors import models
 from humwatch.detectors.leave_id_out import mean_auc
-from humwatch.evaluation.calibration import MACHINE, rows_by, standardise
+from humwatch.detectors.pseudo_anomalies import pseudo_auc
+from humwatch.evaluation.calibration import rows_by, standardise
 from humwatch.evaluation.decisions import COLUMNS, decision_rows
 from humwatch.evaluation.metrics import auc, bootstrap_auc, interval, pauc
 from humwatch.evaluation.official import FIGURES, with_figures
@@ -200,7 +201,7 @@ def trained_row(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score:
     logs = [models.log(folder) for folder in held_out]
     return {
         "val_loss": np.mean([log["val_loss"].iloc[-1] if len(log) else np.nan for log in logs]),
-        "pseudo_auc": np.mean([_pseudo_auc(scores, machine_type, score) for scores in held_out.values()]),
+        "pseudo_auc": np.mean([pseudo_auc(scores, machine_type, score) for scores in held_out.values()]),
         "seconds_per_epoch": np.mean([log["seconds"].mean() for log in logs]),
         "diverged": any(models.description(folder)["diverged"] for folder in held_out),
     }
@@ -209,14 +210,6 @@ def trained_row(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score:
 def leave_id_out(files: Iterable[Path], machine_type: str, score: str) -> float:
     """AUC of machine ids left out of training against their siblings, over the tables of some models; NaN where none tells."""
     return mean_auc((parquet.read(path) for path in files), machine_type, score)
-
-
-def _pseudo_auc(held_out: pd.DataFrame, machine_type: str, score: str) -> float:
-    if held_out.empty:
-        return np.nan
-    pseudo, scores = held_out["pseudo"].to_numpy(int), held_out[score].to_numpy(float)
-    machines = rows_by(held_out, MACHINE)
-    return _mean(auc(pseudo[rows], scores[rows]) for (of_type, _), rows in machines.items() if of_type == machine_type)
 
 
 def _mean(values: Iterable[float]) -> float:

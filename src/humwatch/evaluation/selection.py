@@ -3,12 +3,7 @@
 `val_loss`, the loss of held-out clips, compares trials that minimise the same loss. `leave_id_out` compares losses: how well
 machine ids that were left out of training are told from their siblings (`detectors.leave_id_out`). Of the loss with the highest,
 the trial with the lowest `val_loss` is chosen. `pseudo_auc` stands in where a machine type has one id, and where there is no
-loss: how well scores tell held-out clips from copies of them with a patch cut out and pasted elsewhere, which are no longer
-normal though every value in them is.
-
-References
-----------
-Li et al. 2021, "CutPaste: Self-Supervised Learning for Anomaly Detection and Localization", arXiv 2104.04015.
+loss: how well scores tell held-out clips from strange ones made of them (`detectors.pseudo_anomalies`).
 """
 
 from collections.abc import Iterable

@@ -24,7 +24,7 @@ LISTEN = Markup("<!-- the clips -->")
 CRITERIA = {
     "val_loss": "the loss of held-out normal clips",
     "leave_id_out": "how well machine ids that were left out of training are told from their siblings",
-    "pseudo_auc": "how well the scores tell held-out normal clips from patched copies of them (pseudo-anomalies)",
+    "pseudo_auc": "how well the scores tell held-out normal clips from strange ones made of them (pseudo-anomalies)",
 }
 TABLES = {
     "official": "The challenge's official score",

@@ -90,9 +90,10 @@ class Results:
         """The candidates of the row's trial and how they were judged, a row each; empty where it does not choose any."""
         models_of = [models.description(Path(self.layout.model(*model))) for model in self._models(row).values()]
         table = pd.DataFrame([one for model in models_of for one in model.get("choice", [])])
-        return (
-            table if table.empty else table[table["machine_type"] == row["machine_type"]].drop(columns="machine_type")
-        )
+        if table.empty:
+            return table
+        own = table[table["machine_type"] == row["machine_type"]].drop(columns="machine_type")
+        return own.dropna(axis="columns", how="all")  # of the two figures, that which chose
 
     def log(self, row: pd.Series) -> pd.DataFrame:
         """The losses of each epoch, the mean over models where each machine id has its own; empty without epochs."""

@@ -40,7 +40,7 @@ def test_its_score_is_the_mean_of_standardised_ones(parts):  # noqa: F811
     detector.kept = {"slider": ["knn", "mahalanobis"]}
     for name in ("knn", "mahalanobis"):
         if name not in detector.fitted:
-            detector._fit_one(name, train, validation, FitContext())
+            detector._fit_some([name], train, validation, FitContext())
     detector._standardise(train, validation)
     expected = []
     for name in ("knn", "mahalanobis"):
@@ -78,13 +78,30 @@ def test_machines_of_its_type_and_others_that_it_has_never_heard(parts):  # noqa
         np.testing.assert_allclose(detector.score(strange)["score"], np.min(each, axis=0))
 
 
-def test_of_one_machine_the_first_that_can_be_fitted_scores(parts):  # noqa: F811
+def test_of_one_machine_the_one_that_tells_pseudo_anomalies_scores(parts, monkeypatch):  # noqa: F811
     one = [part.select((part.clips["machine_id"] == "00").to_numpy()) for part in parts]
-    detector = fitted(one, ["id_classifier", "knn", "mahalanobis"])
-    assert detector.kept == {"slider": ["knn"]} and [*detector.fitted] == ["knn"]
+    detector = fitted(one, ["id_classifier", "mahalanobis", "knn"])
     assert [row["leave_id_out"] for row in detector.choice] == [None] * 3
+    figures = {row["candidate"]: row["pseudo_auc"] for row in detector.choice}
+    assert figures.pop("id_classifier") is None and figures["mahalanobis"] != figures["knn"]
+    best = max(figures, key=figures.get)
+    for order in (["id_classifier", "mahalanobis", "knn"], ["knn", "mahalanobis"]):
+        detector = fitted(one, order)
+        assert detector.kept == {"slider": [best]} and [*detector.fitted] == [best]
+    other = next(name for name in figures if name != best)
+    monkeypatch.setattr(base.detector_class(best), "score", lambda self, features: {"score": np.zeros(len(features))})
+    assert fitted(one, [best, other]).kept == {"slider": [other]}
+
+
+def test_of_one_machine_without_held_out_clips_the_first_that_can_be_fitted_scores(parts):  # noqa: F811
+    one = parts[0].select((parts[0].clips["machine_id"] == "00").to_numpy())
+    nothing = one.select(np.zeros(len(one), bool))
+    for name, other in (("knn", "mahalanobis"), ("mahalanobis", "knn")):
+        detector = fitted((one, nothing), ["id_classifier", name, other])
+        assert detector.kept == {"slider": [name]} and [*detector.fitted] == [name]
+        assert [row["pseudo_auc"] for row in detector.choice] == [None] * 3
     with pytest.raises(InputError, match="none of the candidates id_classifier can be fitted on these clips"):
-        fitted(one, ["id_classifier"])
+        fitted((one, nothing), ["id_classifier"])
 
 
 def test_calibration_scores_are_out_of_fold_where_all_candidates_have_such(parts):  # noqa: F811
