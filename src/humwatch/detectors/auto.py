@@ -68,6 +68,11 @@ class Detector(BaseDetector):
         for name in parameters["candidates"]:
             if name not in (allowed := [name for name in names() if name != "auto"]):
                 yield "candidates", f"has {shown(name)}, each must be one of {', '.join(allowed)}"
+                return
+        found = [next(candidate.problems(own, feature, frames), None) for candidate, own in _candidates(parameters)]
+        if all(found):
+            key, problem = found[0]
+            yield "candidates", f"are such that none can be fitted: {parameters['candidates'][0]}: {key} {problem}"
 
     @classmethod
     def made_of(cls, parameters: Mapping[str, Any]) -> list[str]:

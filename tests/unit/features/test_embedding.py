@@ -207,6 +207,11 @@ def test_parameters_that_do_not_go_together(tmp_path, monkeypatch):
     )
 
 
+def test_a_window_shorter_than_a_sample(tmp_path):
+    feature = base.make({"source": "embedding", "path": str(onnx_file(tmp_path / "network.onnx")), "window": 1e-5})
+    assert [*feature.problems(None, None)] == ["window is 1e-05 s, less than a sample at 16000 Hz: make it longer"]
+
+
 def test_planning_runs_no_network(tmp_path):
     (tmp_path / "network.onnx").write_bytes(b"of any size")
     stated = {"source": "embedding", "path": str(tmp_path / "network.onnx"), "window": 1.0, "hop": 0.5}

@@ -296,6 +296,8 @@ def test_every_number_has_its_limits():
          "config: detectors.id_classifier.network is dual_branch, which hears the recording itself"),
         ({"trial": {"detector": "id_classifier", "pseudo_classes": "speed"}}, "trial.pseudo_classes is speed, which needs"),
         ({"trial": {"detector": "id_classifier", "scope": "machine_id"}}, "config: trial.scope is machine_id, but id_classifier"),
+        ({"detectors": {"auto": {"candidates": ["id_classifier"], "scope": "machine_id"}}, "sweeps": {"a": {"detector": "auto"}}},
+         "config: detectors.auto.candidates are such that none can be fitted: id_classifier: scope is machine_id, but id_clas"),
         ({"trial": {"detector": "idnn", "window": 4}}, "config: trial.window is 4, for idnn it must be an odd number and at l"),
         ({"detectors": {"idnn": {"window": 4}}}, "config: detectors.idnn.window is 4, it must be an odd number"),
         ({"trial": {"window": 314}}, "config: trial.window is 314, longer than the 313 frames of a clip (logmel): lower it"),
