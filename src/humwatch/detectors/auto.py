@@ -70,8 +70,8 @@ class Detector(BaseDetector):
                 yield "candidates", f"has {shown(name)}, each must be one of {', '.join(allowed)}"
                 return
         found = [next(candidate.problems(own, feature, frames), None) for candidate, own in _candidates(parameters)]
-        if all(found):
-            key, problem = found[0]
+        if all(found) and (first := found[0]):
+            key, problem = first
             yield "candidates", f"are such that none can be fitted: {parameters['candidates'][0]}: {key} {problem}"
 
     @classmethod

@@ -10,6 +10,7 @@ from humwatch.features.store import Features
 FEW_FRAMES = 16  # clips of so few frames are one vector as they are: the 8 modulation bands of modspec
 QUANTILES = (0.05, 0.5, 0.95)
 SCALES = (1, 4, 16, 64)  # frames: of log-mel at 16 kHz, 32 ms to 2 s
+GAMMAS = {"rdp_4": 4, "rdp_8": 8}
 
 TRANSFORM: Rules = {
     "default": "auto",
@@ -22,10 +23,10 @@ TRANSFORM: Rules = {
 STATISTICS: Rules = {
     "default": "auto",
     "description": (
-        "How a clip becomes one vector: flatten (few frames), mean, moments, quantiles, scales; auto chooses by the number of "
-        "frames."
+        "How a clip becomes one vector: flatten (few frames), mean, moments, quantiles, scales, rdp (frames weighted by their "
+        "deviation to the power of 4 or 8); auto chooses by the number of frames."
     ),
-    "enum": ["auto", "flatten", "mean", "moments", "quantiles", "scales"],
+    "enum": ["auto", "flatten", "mean", "moments", "quantiles", "scales", *GAMMAS],
 }
 
 
@@ -81,8 +82,14 @@ class ClipStatistics:
     statistics
         "flatten" lays the frames out one after the other, which needs clips of equally many frames; "mean" is each bin's mean
         over time; "moments" adds the standard deviation, "quantiles" also the 0.05, 0.5 and 0.95 quantile; "scales" adds to the
-        mean the standard deviation of means over 1, 4, 16 and 64 frames, 0 where a clip has fewer; "auto" is "flatten" where all
-        training clips have the same few frames (up to 16), else "quantiles".
+        mean the standard deviation of means over 1, 4, 16 and 64 frames, 0 where a clip has fewer; "rdp_4" and "rdp_8" are
+        relative deviation pooling, a mean in which a frame's weight is its distance from the plain mean to that power; "auto" is
+        "flatten" where all training clips have the same few frames (up to 16), else "quantiles".
+
+    References
+    ----------
+    Wilkinghoff et al. 2026, "Temporal Pooling Strategies for Training-Free Anomalous Sound Detection with Self-Supervised Audio
+    Embeddings", arXiv 2603.04605: relative deviation pooling, by its description.
     """
 
     def __init__(self, transform: str, statistics: str) -> None:
@@ -140,6 +147,8 @@ class ClipStatistics:
     def _summary(self, frames: np.ndarray) -> np.ndarray:
         if self.statistics == "mean":
             return frames.mean(axis=0)
+        if gamma := GAMMAS.get(self.statistics):
+            return _deviant_mean(frames, gamma)
         if self.statistics == "scales":
             return np.concatenate([frames.mean(axis=0), *(_deviation(frames, scale) for scale in SCALES)])
         parts = [frames.mean(axis=0), frames.std(axis=0)]
@@ -156,6 +165,16 @@ def _deviation(frames: np.ndarray, scale: int) -> np.ndarray:
     return frames[: count * scale].reshape(count, scale, -1).mean(axis=1).std(axis=0)
 
 
+def _deviant_mean(frames: np.ndarray, gamma: int) -> np.ndarray:
+    """Mean over time, frames weighted by their distance from the plain mean to a power, (bins,)."""
+    mean = frames.mean(axis=0)
+    distance = np.linalg.norm(frames - mean, axis=1)
+    if not distance.any():
+        return mean
+    weights = (distance / distance.max()) ** gamma
+    return weights @ frames / weights.sum()
+
+
 def vector_size(statistics: str, frames: int, bins: int) -> int:
     """Number of values of a clip's vector: an estimate, where clips may differ in their frames."""
     if statistics == "flatten" or (statistics == "auto" and frames <= FEW_FRAMES):
@@ -165,4 +184,6 @@ def vector_size(statistics: str, frames: int, bins: int) -> int:
 
 def _rows(statistics: str) -> int:
     """Statistics over time of each bin."""
-    return {"mean": 1, "moments": 2, "scales": 1 + len(SCALES)}.get(statistics, 2 + len(QUANTILES))
+    return {"mean": 1, **dict.fromkeys(GAMMAS, 1), "moments": 2, "scales": 1 + len(SCALES)}.get(
+        statistics, 2 + len(QUANTILES)
+    )

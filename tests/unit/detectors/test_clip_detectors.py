@@ -318,6 +318,16 @@ def test_scales_are_deviations_of_means_over_blocks():
             np.testing.assert_allclose(row, np.std(means, axis=0) if means else 0, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("gamma", [4, 8])
+def test_relative_deviation_pooling_weights_frames_by_their_distance_from_the_mean(gamma):
+    frames = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    features = Features.of([frames, np.ones((5, 3), np.float32)], toy(MACHINES[:1], 2, 0).clips, {})
+    found = ClipStatistics("none", f"rdp_{gamma}").fit(features)(features)
+    distance = np.sqrt(((frames - frames.mean(axis=0)) ** 2).sum(axis=1))
+    expected = np.average(frames, axis=0, weights=distance**gamma)
+    np.testing.assert_allclose(found, [expected, np.ones(3)], rtol=1e-5, atol=1e-6)
+
+
 def test_training_that_goes_on_ends_where_a_straight_one_does(tmp_path):
     straight = fitted("id_classifier", epochs=4)
     fitted("id_classifier", epochs=2).save(tmp_path)

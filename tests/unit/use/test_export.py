@@ -43,6 +43,7 @@ ALONE = {
     "idnn": ("idnn", SMALL | {"window": 3, "transform": "log"}, MODSPEC, "median"),
     "gmm": ("gmm", {}, LOGMEL, "score"),
     "mahalanobis": ("mahalanobis", {"statistics": "moments"}, LOGMEL, "score"),
+    "mahalanobis-rdp": ("mahalanobis", {"statistics": "rdp_4"}, LOGMEL, "score"),
     "mahalanobis-modspec": ("mahalanobis", {}, MODSPEC, "score"),
     "knn": ("knn", {}, ODD_LOGMEL, "score"),
     "knn-whole": ("knn", {"whitening": "none", "parts": "none", "rescaling": "varmin"}, MODSPEC, "minimum"),
@@ -51,7 +52,14 @@ ALONE = {
     "dual_branch": ("id_classifier", {"network": "dual_branch"} | HEARS, WAVEFORM, "score"),
     "auto": ("auto", {"candidates": ["mahalanobis", "knn"]}, LOGMEL, "score"),
 }
-RARE = ["auto", "mahalanobis", "knn-whole", "stgram", "dual_branch"]  # in no fast test: each export takes seconds
+RARE = [
+    "auto",
+    "mahalanobis",
+    "mahalanobis-rdp",
+    "knn-whole",
+    "stgram",
+    "dual_branch",
+]  # in no fast test: each export takes seconds
 TOGETHER = [name for name in ALONE if name not in RARE]
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from humwatch.detectors import auto, gmm, id_classifier, knn, mahalanobis
 from humwatch.detectors.backends import SMALLEST
 from humwatch.detectors.base import BaseDetector
-from humwatch.detectors.clip_statistics import QUANTILES, ClipStatistics
+from humwatch.detectors.clip_statistics import GAMMAS, QUANTILES, ClipStatistics
 from humwatch.detectors.gradient_descent import tensors
 from humwatch.detectors.local_density import SHARE, LocalDensity, parts
 from humwatch.detectors.machines import similar, type_of
@@ -134,6 +134,13 @@ class Statistics(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         if self.frames:
             return self.transform(exactly(frames, self.frames)).flatten()
+        if gamma := GAMMAS.get(self.kind):
+            values = self.transform(frames)
+            distance = torch.linalg.vector_norm(values - values.mean(dim=0), dim=1)
+            weights = (
+                distance / distance.max().clamp(min=SMALLEST)
+            ) ** gamma + SMALLEST  # equal ones where none deviates
+            return weights @ values / weights.sum()
         ordered = self.kind in ("auto", "quantiles")
         values = self.transform(frames.T.sort(dim=1).values.T if ordered else frames)
         found = [values.mean(dim=0)]
