@@ -13,7 +13,7 @@ import pandas as pd
 from common import parser, write
 
 from humwatch.detectors import auto, base, leave_id_out
-from humwatch.detectors.pseudo_anomalies import cut_paste, mixtures, pseudo_auc
+from humwatch.detectors.pseudo_anomalies import cut_paste, mixtures
 from humwatch.evaluation.metrics import auc, pauc
 from humwatch.evaluation.scoring import score_table
 from humwatch.features import store
@@ -102,7 +102,7 @@ def standing_in(
         for name, detector in fitted.items():
             table = score_table(detector, [normal, *strange])
             table["pseudo"] = np.arange(len(table)) >= len(normal)
-            found |= {(name, s): {t: pseudo_auc(table, t, s) for t in types} for s in scores[name]}
+            found |= {(name, s): {t: leave_id_out.pseudo_auc(table, t, s) for t in types} for s in scores[name]}
         for among, keys in {"detectors": usual, "without a network": free, "all scores": every}.items():
             chosen = {t: max(keys, key=lambda key, t=t: found[key][t]) for t in types}
             lost = {t: max(lio[key][t] for key in keys) - lio[chosen[t]][t] for t in types}

@@ -267,7 +267,7 @@ def test_what_fails_after_a_fit_does_not_lose_it(features, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     whole = train(features)
     shutil.rmtree(features.parent / "model")
-    monkeypatch.setattr(train_script, "cut_paste", lambda validation: 1 / 0)
+    monkeypatch.setattr(train_script, "pseudo_anomalies", lambda validation: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(features)
     monkeypatch.undo()

@@ -174,22 +174,6 @@ def test_mixtures_are_means_of_two_clips_of_a_machine():
     np.testing.assert_array_equal(made.values, pseudo_anomalies.mixtures(features, 2).values)
 
 
-def test_pseudo_auc_is_the_mean_over_machines_of_the_type():
-    table = pd.DataFrame(
-        {
-            "machine_type": ["fan"] * 8 + ["pump"] * 2,
-            "machine_id": ["00"] * 4 + ["02"] * 4 + ["00"] * 2,
-            "pseudo": [False, False, True, True] * 2 + [False, True],
-            "score": [0, 1, 2, 3, 10, 11, 9, 10.5, 1, 0],
-        }
-    )
-    assert pseudo_anomalies.pseudo_auc(table, "fan", "score") == pytest.approx((1 + 0.25) / 2)
-    assert pseudo_anomalies.pseudo_auc(table, "pump", "score") == 0
-    assert np.isnan(pseudo_anomalies.pseudo_auc(table, "valve", "score"))
-    assert np.isnan(pseudo_anomalies.pseudo_auc(pd.DataFrame(), "fan", "score"))
-    assert np.isnan(pseudo_anomalies.pseudo_auc(table.assign(score=np.nan), "fan", "score"))
-
-
 def test_seeds_alone_become_columns():
     measured = pd.DataFrame(
         [

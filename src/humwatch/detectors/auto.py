@@ -14,9 +14,9 @@ import pandas as pd
 from humwatch.detectors import models
 from humwatch.detectors.backends import spread
 from humwatch.detectors.base import BaseDetector, FitContext, detector_class, make, names
-from humwatch.detectors.leave_id_out import combined, leave_id_out, mean_auc
+from humwatch.detectors.leave_id_out import combined, leave_id_out, mean_auc, pseudo_auc
 from humwatch.detectors.machines import machines, similar, type_of
-from humwatch.detectors.pseudo_anomalies import pseudo_anomalies, pseudo_auc
+from humwatch.detectors.pseudo_anomalies import pseudo_anomalies
 from humwatch.errors import InputError, shown
 from humwatch.features.store import Features
 from humwatch.parameters import parameter

@@ -2,7 +2,8 @@
 
 In each round one id of every machine type is left out of training altogether. Its clips are then scored as if they came from
 each of its siblings, the other ids of the type, against the siblings' own held-out normal clips. The mean AUC over these pairs
-compares detectors of any kind. It must be ids left out: those trained on are told apart too easily.
+compares detectors of any kind. It must be ids left out: those trained on are told apart too easily. Where a type has one id,
+`pseudo_anomalies` stand in.
 """
 
 import logging
@@ -111,6 +112,25 @@ def mean_auc(tables: Iterable[pd.DataFrame], machine_type: str, score: str) -> f
             if of_type == machine_type:
                 found.append(auc(rows[score].to_numpy(float), rows["strange"].to_numpy(bool)))
     return float(np.mean(found)) if found else np.nan
+
+
+def pseudo_auc(scores: pd.DataFrame, machine_type: str, score: str) -> float:
+    """How well pseudo-anomalies are told from normal clips, the mean AUC over a type's machines; NaN where it cannot be told.
+
+    Parameters
+    ----------
+    scores
+        With the columns machine_type, machine_id, `pseudo` (whether a clip is one) and the score; or empty.
+    """
+    if scores.empty:
+        return np.nan
+    found = [
+        auc(own[score].to_numpy(float), own["pseudo"].to_numpy(bool))
+        for (of_type, _), own in scores.groupby(["machine_type", "machine_id"])
+        if of_type == machine_type
+    ]
+    finite = [figure for figure in found if np.isfinite(figure)]
+    return float(np.mean(finite)) if finite else np.nan
 
 
 def auc(scores: np.ndarray, strange: np.ndarray) -> float:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from humwatch.detectors.leave_id_out import auc
 from humwatch.detectors.machines import machine_names, machines, type_of
 from humwatch.features.store import Features
 
@@ -21,25 +20,6 @@ def pseudo_anomalies(normal: Features) -> Iterator[Features]:
     """
     yield cut_paste(normal)
     yield mixtures(normal)  # none of a machine's only clip
-
-
-def pseudo_auc(scores: pd.DataFrame, machine_type: str, score: str) -> float:
-    """How well pseudo-anomalies are told from normal clips, the mean AUC over a type's machines; NaN where it cannot be told.
-
-    Parameters
-    ----------
-    scores
-        With the columns machine_type, machine_id, `pseudo` (whether a clip is one) and the score; or empty.
-    """
-    if scores.empty:
-        return np.nan
-    found = [
-        auc(own[score].to_numpy(float), own["pseudo"].to_numpy(bool))
-        for (of_type, _), own in scores.groupby(["machine_type", "machine_id"])
-        if of_type == machine_type
-    ]
-    finite = [figure for figure in found if np.isfinite(figure)]
-    return float(np.mean(finite)) if finite else np.nan
 
 
 def cut_paste(features: Features, copies: int = COPIES) -> Features:
@@ -85,10 +65,10 @@ def mixtures(features: Features, copies: int = COPIES) -> Features:
     names = features.clips["clip"].tolist()
     for _, rows in machines(features.clips):
         for i, row in enumerate(rows):
-            others = np.delete(rows, i)
-            drawn = np.random.default_rng(_seed(names[row])).choice(others, min(copies, len(others)), replace=False)
+            others = len(rows) - 1
+            drawn = np.random.default_rng(_seed(names[row])).choice(others, min(copies, others), replace=False)
             first += [row] * len(drawn)
-            second += [*drawn]
+            second += [*rows[drawn + (drawn >= i)]]
     made = features.select(np.array(first, int))
     for i, other in enumerate(second):
         clip, beside = made.clip(i), features.clip(other)

@@ -10,8 +10,7 @@ import pandas as pd
 
 from humwatch import parquet
 from humwatch.detectors import models
-from humwatch.detectors.leave_id_out import mean_auc
-from humwatch.detectors.pseudo_anomalies import pseudo_auc
+from humwatch.detectors.leave_id_out import mean_auc, pseudo_auc
 from humwatch.evaluation.calibration import rows_by, standardise
 from humwatch.evaluation.decisions import COLUMNS, decision_rows
 from humwatch.evaluation.metrics import auc, bootstrap_auc, interval, pauc

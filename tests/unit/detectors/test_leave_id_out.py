@@ -8,7 +8,7 @@ from toy import toy_features
 
 from humwatch.detectors import base, mahalanobis
 from humwatch.detectors.base import FitContext
-from humwatch.detectors.leave_id_out import combined, leave_id_out, mean_auc, of_one_machine, standardised
+from humwatch.detectors.leave_id_out import combined, leave_id_out, mean_auc, of_one_machine, pseudo_auc, standardised
 
 IDS = ("00", "02", "04")
 
@@ -118,3 +118,19 @@ def test_combined_scores_by_hand():
     assert {*combined([(one, "score"), (other[other["clip"] != "a"], "mean")])["clip"]} == {
         *"bcd"
     }  # that all of them have
+
+
+def test_pseudo_auc_is_the_mean_over_machines_of_the_type():
+    table = pd.DataFrame(
+        {
+            "machine_type": ["fan"] * 8 + ["pump"] * 2,
+            "machine_id": ["00"] * 4 + ["02"] * 4 + ["00"] * 2,
+            "pseudo": [False, False, True, True] * 2 + [False, True],
+            "score": [0, 1, 2, 3, 10, 11, 9, 10.5, 1, 0],
+        }
+    )
+    assert pseudo_auc(table, "fan", "score") == pytest.approx((1 + 0.25) / 2)
+    assert pseudo_auc(table, "pump", "score") == 0
+    assert np.isnan(pseudo_auc(table, "valve", "score"))
+    assert np.isnan(pseudo_auc(pd.DataFrame(), "fan", "score"))
+    assert np.isnan(pseudo_auc(table.assign(score=np.nan), "fan", "score"))
