@@ -65,10 +65,10 @@ class Detector(BaseDetector):
     def problems(
         cls, parameters: Mapping[str, Any], feature: "BaseFeature", frames: int | None
     ) -> Iterator[tuple[str, str]]:
-        for name in parameters["candidates"]:
-            if name not in (allowed := [name for name in names() if name != "auto"]):
-                yield "candidates", f"has {shown(name)}, each must be one of {', '.join(allowed)}"
-                return
+        allowed = [name for name in names() if name != "auto"]
+        if wrong := [name for name in parameters["candidates"] if name not in allowed]:
+            yield from (("candidates", f"has {shown(name)}, each must be one of {', '.join(allowed)}") for name in wrong)
+            return
         found = [next(candidate.problems(own, feature, frames), None) for candidate, own in _candidates(parameters)]
         if all(found) and (first := found[0]):
             key, problem = first
