@@ -67,7 +67,9 @@ class Detector(BaseDetector):
     ) -> Iterator[tuple[str, str]]:
         allowed = [name for name in names() if name != "auto"]
         if wrong := [name for name in parameters["candidates"] if name not in allowed]:
-            yield from (("candidates", f"has {shown(name)}, each must be one of {', '.join(allowed)}") for name in wrong)
+            yield from (
+                ("candidates", f"has {shown(name)}, each must be one of {', '.join(allowed)}") for name in wrong
+            )
             return
         found = [next(candidate.problems(own, feature, frames), None) for candidate, own in _candidates(parameters)]
         if all(found) and (first := found[0]):
