@@ -44,6 +44,7 @@ ALONE = {
     "gmm": ("gmm", {}, LOGMEL, "score"),
     "mahalanobis": ("mahalanobis", {"statistics": "moments"}, LOGMEL, "score"),
     "mahalanobis-rdp": ("mahalanobis", {"statistics": "rdp_4"}, LOGMEL, "score"),
+    "mahalanobis-scales": ("mahalanobis", {"statistics": "scales"}, LOGMEL, "score"),
     "mahalanobis-modspec": ("mahalanobis", {}, MODSPEC, "score"),
     "knn": ("knn", {}, ODD_LOGMEL, "score"),
     "knn-whole": ("knn", {"whitening": "none", "parts": "none", "rescaling": "varmin"}, MODSPEC, "minimum"),
@@ -56,6 +57,7 @@ RARE = [
     "auto",
     "mahalanobis",
     "mahalanobis-rdp",
+    "mahalanobis-scales",
     "knn-whole",
     "stgram",
     "dual_branch",
@@ -299,9 +301,6 @@ def test_what_cannot_be_exported(ensemble, tmp_path):
 
     with pytest.raises(InputError, match=r"the detector .* cannot be exported: use/onnx/parts\.py does not say how"):
         part(Loudness(), ["fan/00"], "score", 128)
-    scales = packed(tmp_path / "scales.humwatch", [("knn", {"statistics": "scales"}, LOGMEL, "score")])
-    with pytest.raises(InputError, match="the statistics 'scales' cannot be exported yet: train with quantiles"):
-        run(scales, tmp_path / "a.onnx")
     with pytest.raises(InputError, match="does not know the machine fan/99"):
         run(ensemble, tmp_path / "a.onnx", "--machine", "fan/99")
     with pytest.raises(InputError, match="is the detector's own file"):
@@ -309,7 +308,7 @@ def test_what_cannot_be_exported(ensemble, tmp_path):
     (tmp_path / "foreign").write_text("foreign")
     with pytest.raises(InputError, match="no detector of humwatch"):
         run(tmp_path / "foreign", tmp_path / "a.onnx")
-    assert {path.name for path in tmp_path.iterdir()} == {"far.humwatch", "scales.humwatch", "foreign"}
+    assert {path.name for path in tmp_path.iterdir()} == {"far.humwatch", "foreign"}
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from humwatch.detectors import auto, gmm, id_classifier, knn, mahalanobis
 from humwatch.detectors.backends import SMALLEST
 from humwatch.detectors.base import BaseDetector
-from humwatch.detectors.clip_statistics import GAMMAS, QUANTILES, ClipStatistics
+from humwatch.detectors.clip_statistics import GAMMAS, QUANTILES, SCALES, ClipStatistics
 from humwatch.detectors.gradient_descent import tensors
 from humwatch.detectors.local_density import SHARE, LocalDensity, parts
 from humwatch.detectors.machines import similar, type_of
@@ -128,8 +128,6 @@ class Statistics(nn.Module):
         super().__init__()
         self.transform = Transform(statistics.transform.floor)
         self.frames, self.kind = statistics.frames, statistics.statistics
-        if self.kind == "scales":
-            raise InputError("the statistics 'scales' cannot be exported yet: train with quantiles")
 
     def forward(self, frames: Tensor) -> Tensor:
         if self.frames:
@@ -144,6 +142,8 @@ class Statistics(nn.Module):
         ordered = self.kind in ("auto", "quantiles")
         values = self.transform(frames.T.sort(dim=1).values.T if ordered else frames)
         found = [values.mean(dim=0)]
+        if self.kind == "scales":
+            return torch.cat(found + [_deviation(values, scale) for scale in SCALES])
         if self.kind != "mean":
             found.append(values.std(dim=0, correction=0))
         if ordered:
@@ -151,6 +151,18 @@ class Statistics(nn.Module):
             low, high = values[place.floor().long()], values[place.ceil().long()]
             found.append((low + (high - low) * place.frac()[:, None]).flatten())
         return torch.cat(found)
+
+
+def _deviation(values: Tensor, scale: int) -> Tensor:
+    """As that of `clip_statistics`; the last block, if not whole, is there and does not count, as none may be without frames."""
+    frames = values.shape[0]
+    blocks = (frames + scale - 1) // scale
+    padded = nn.functional.pad(values, (0, 0, 0, scale - 1))[: blocks * scale]
+    means = padded.reshape(blocks, scale, values.shape[1]).mean(dim=1)
+    whole = (torch.arange(blocks) < frames // scale).double()[:, None]
+    count = whole.sum().clamp(min=1)
+    mean = (whole * means).sum(dim=0) / count
+    return ((whole * (means - mean) ** 2).sum(dim=0) / count).sqrt()
 
 
 class Transform(nn.Module):
