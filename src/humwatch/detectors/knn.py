@@ -21,7 +21,10 @@ class Hyperparameters:
     transform: str = parameter(**TRANSFORM)
     statistics: str = parameter(**STATISTICS)
     neighbours: int = parameter(
-        5, "Nearest training clips that a score is the mean over.", minimum=1, maximum=1_000_000
+        5,
+        "Nearest training clips that a score is the mean over; of few, at most a tenth.",
+        minimum=1,
+        maximum=1_000_000,
     )
     density_neighbours: int = parameter(
         16, "Neighbours of a training clip that its local density is taken from.", minimum=1, maximum=1_000_000
