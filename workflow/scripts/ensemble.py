@@ -12,6 +12,7 @@ import pandas as pd
 from humwatch import parquet
 from humwatch.detectors import models
 from humwatch.detectors.leave_id_out import COLUMNS, combined
+from humwatch.errors import InputError
 from humwatch.evaluation import submission
 from humwatch.evaluation.calibration import Member, combine, combined_calibration, in_common
 from humwatch.study.layout import Layout
@@ -25,6 +26,11 @@ def main(args: argparse.Namespace) -> None:
         held_out = [Path(layout.model(*model), "validation.parquet") for model in models_of]
         calibration = [path.with_name("calibration.parquet") for path in held_out]
         tables = [of_type(paths, args.machine_type) for paths in (scores, held_out, calibration)]
+        if tables[1].empty:
+            raise InputError(
+                f"no clip of {args.machine_type} is held out of the training of {member['trial']}, by which the members of an "
+                "ensemble are standardised: add training clips (two of each machine or more), or remove the ensemble"
+            )
         members.append(Member(*tables, member["score"]))
         if args.judged:
             judged.append(
@@ -34,6 +40,11 @@ def main(args: argparse.Namespace) -> None:
                 )
             )
     members = in_common(members)
+    if members[0].normal.empty:
+        raise InputError(
+            f"the members of the ensemble hold out no clip of {args.machine_type} in common, by which they are standardised: add "
+            "training clips, or remove the ensemble"
+        )
     scores, held_out = combine(members)
     parquet.write(scores, args.out)
     parquet.write(held_out, args.model / "validation.parquet")
@@ -53,7 +64,7 @@ def main(args: argparse.Namespace) -> None:
 def of_type(paths: list[Path], machine_type: str) -> pd.DataFrame:
     """The rows of one machine type of several tables."""
     rows = pd.concat([parquet.read(path) for path in paths], ignore_index=True)
-    return rows[rows["machine_type"] == machine_type].reset_index(drop=True)
+    return rows if rows.empty else rows[rows["machine_type"] == machine_type].reset_index(drop=True)
 
 
 if __name__ == "__main__":

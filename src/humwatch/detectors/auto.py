@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -52,6 +52,7 @@ class Detector(BaseDetector):
     """
 
     Hyperparameters = Hyperparameters
+    scores: ClassVar[dict[str, Any]] = {"description": "The mean of those that are kept.", "enum": ["score"]}
 
     def __init__(self, **hyperparameters: Any) -> None:
         super().__init__(**hyperparameters)
@@ -99,6 +100,9 @@ class Detector(BaseDetector):
             name: leave_id_out(functools.partial(make, name, {}), train, validation, _own(context, name))
             for name in candidates
         }
+        for name, table in judged.items():
+            if len(table):
+                _default(name, table)
         types = sorted(train.clips["machine_type"].unique())
         self.kept = {machine_type: best_together(judged, machine_type) for machine_type in types}
         self._fit_some({name for kept in self.kept.values() for name in kept}, train, validation, context)
@@ -197,13 +201,15 @@ class Detector(BaseDetector):
             for machine_type in types:
                 found[machine_type, name] = pseudo_auc(pd.concat(scored), machine_type, "score")
         for machine_type in types:
-            self.kept[machine_type] = [max(left, key=lambda name: np.nan_to_num(found.get((machine_type, name), 0.0)))]
+            self.kept[machine_type] = [
+                max(left, key=lambda name: np.nan_to_num(found.get((machine_type, name), 0.0), nan=-1.0))
+            ]
         kept = {name for names in self.kept.values() for name in names}
         self.fitted = {name: detector for name, detector in self.fitted.items() if name in kept}
         return found
 
     def _scored(self, name: str, features: Features) -> np.ndarray:
-        return self.fitted[name].score(features)[_score(name)]
+        return _default(name, self.fitted[name].checked_scores(features))
 
     def _standardise(self, train: Features, validation: Features) -> None:
         """Learn each machine's scales."""
@@ -267,6 +273,13 @@ def _own(context: FitContext, name: str) -> FitContext:
 
 def _score(name: str) -> str:
     return detector_class(name).default_score
+
+
+def _default(name: str, scores: Mapping[str, Any]) -> Any:
+    """The score of a candidate, of all of its scores."""
+    if (score := _score(name)) not in scores:
+        raise InputError(f"detectors/{name}.py returns no score {score!r}: call one so, or set its default_score")
+    return scores[score]
 
 
 def _or_none(value: float) -> float | None:

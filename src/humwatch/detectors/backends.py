@@ -31,11 +31,16 @@ class Standardiser:
     @classmethod
     def fit(cls, vectors: np.ndarray) -> "Standardiser":
         mean, std = vectors.mean(axis=0), vectors.std(axis=0)
-        changes = std > 1e-9 * np.maximum(1, np.abs(mean))
+        changes = std > 1e-9 * np.maximum(min(1.0, np.abs(vectors).max()), np.abs(mean))
         return cls(mean, np.where(changes, std, np.median(std[changes]) if changes.any() else 1.0))
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         return (vectors - self.mean) / self.std
+
+    def of_training(self, vectors: np.ndarray) -> np.ndarray:
+        """As a call, of the vectors that were fitted: 0 where they differ by rounding alone, which would be blown up."""
+        x = self(vectors)
+        return x if x.std(axis=0).max() >= 0.5 else np.zeros_like(x)  # 1 in each dimension that changes at all
 
 
 def gaussian(
@@ -63,9 +68,7 @@ def gaussian(
     Ledoit & Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices".
     """
     standardise = Standardiser.fit(vectors)
-    x = standardise(vectors)
-    if x.std(axis=0).max() < 0.5:  # 1 in each dimension that changes at all
-        x = np.zeros_like(x)  # not rounding errors, that would be blown up
+    x = standardise.of_training(vectors)
     if len(x) < FOLDS or not x.any():
         chosen = 1.0  # so few clips, or copies of one, know nothing of correlations
     elif isinstance(shrinkage, int | float):

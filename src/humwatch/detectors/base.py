@@ -189,6 +189,15 @@ class BaseDetector(ABC):
             By name; several names are several poolings of the same errors.
         """
 
+    def checked_scores(self, features: Features) -> dict[str, np.ndarray]:
+        """As `score`; InputError where it returns something else, as a detector of one's own may."""
+        scores = self.score(features)
+        if not isinstance(scores, dict) or any(np.shape(values) != (len(features),) for values in scores.values()):
+            raise InputError(
+                f"detectors/{self.name}.py: score must return name -> one score per clip, arrays of {len(features)} values here"
+            )
+        return scores
+
     def embed(self, features: Features) -> np.ndarray | None:
         """What the detector makes of each clip before it scores it; None where there is no such thing.
 

@@ -130,7 +130,7 @@ class Detector(PerMachineDetector):
         from sklearn.mixture import GaussianMixture
 
         standardise = Standardiser.fit(vectors)
-        x = standardise(vectors)
+        x = standardise.of_training(vectors)
         distinct = len(np.unique(x, axis=0))
         regularisation = REGULARISATION
         if distinct == 1:
@@ -143,11 +143,12 @@ class Detector(PerMachineDetector):
         mixture = GaussianMixture(
             components, tol=TOLERANCE, max_iter=ITERATIONS, reg_covar=regularisation, random_state=seed % 2**32
         ).fit(x)
+        every = np.minimum(np.arange(self.hyperparameters.components), components - 1)  # as many for each r
         return {
             "mean": standardise.mean,
             "std": standardise.std,
-            "centres": mixture.means_,
-            "whiten": mixture.precisions_cholesky_,
+            "centres": mixture.means_[every],
+            "whiten": mixture.precisions_cholesky_[every],
         }
 
 

@@ -42,7 +42,7 @@ def leave_id_out(
     -------
     DataFrame
         A row per clip and pair: COLUMNS and the detector's scores. No rows of a machine type with one id, and none at all
-        where the detector cannot be fitted without the ids that are left out.
+        where the detector cannot be fitted without the ids that are left out, or cannot score these.
     """
     tables = []
     for out in left_out(train.clips, rounds):
@@ -51,10 +51,9 @@ def leave_id_out(
         detector = make()
         try:
             detector.fit(others, normal, context)
+            tables.append(as_siblings(detector, strange, normal))
         except InputError as error:
-            log.warning("%s cannot be judged by ids left out of its training: %s", detector.name, error)
-            return pd.DataFrame(columns=COLUMNS)
-        tables.append(as_siblings(detector, strange, normal))
+            return _cannot_be_judged(detector, error)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 
 
@@ -71,7 +70,10 @@ def of_one_machine(detector: BaseDetector, train: Features, normal: Features, ro
     strange = np.zeros(len(train), bool)
     for out in left_out(train.clips, rounds):
         strange |= _is_of(train.clips, out)
-    return as_siblings(detector, train.select(strange), normal)
+    try:
+        return as_siblings(detector, train.select(strange), normal)
+    except InputError as error:
+        return _cannot_be_judged(detector, error)
 
 
 def left_out(clips: pd.DataFrame, rounds: int = ROUNDS) -> list[dict[str, str]]:
@@ -100,7 +102,7 @@ def as_siblings(detector: BaseDetector, strange: Features, normal: Features) -> 
                 for part in (own, other):
                     described = part.clips[["machine_type", "machine_id", "clip"]]
                     described = described.assign(left_out=other_id, strange=part is other)[COLUMNS]
-                    tables.append(pd.concat([described, pd.DataFrame(detector.score(part))], axis=1))
+                    tables.append(pd.concat([described, pd.DataFrame(detector.checked_scores(part))], axis=1))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 
 
@@ -171,10 +173,18 @@ def combined(tables: Iterable[tuple[pd.DataFrame, str]]) -> pd.DataFrame:
     tables
         As `leave_id_out` returns them, each with the name of its score.
     """
+    tables = [*tables]
+    if any(table.empty for table, _ in tables):  # one that cannot be judged
+        return pd.DataFrame(columns=[*COLUMNS, "score"])
     keys = [*PAIR, "strange", "clip"]
     columns = [t.set_index(keys).assign(score=standardised(t, score))["score"] for t, score in tables]
     found = pd.concat(columns, axis=1, join="inner")
     return found.mean(axis=1, skipna=False).rename("score").reset_index()[[*COLUMNS, "score"]]
+
+
+def _cannot_be_judged(detector: BaseDetector, error: InputError) -> pd.DataFrame:
+    log.warning("%s cannot be judged by ids left out of its training: %s", detector.name, error)
+    return pd.DataFrame(columns=COLUMNS)
 
 
 def _divided(features: Features, out: dict[str, str]) -> tuple[Features, Features]:

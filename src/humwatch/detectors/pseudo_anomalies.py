@@ -58,22 +58,24 @@ def cut_paste(features: Features, copies: int = COPIES) -> Features:
 def mixtures(features: Features, copies: int = COPIES) -> Features:
     """Every clip's mean with `copies` others of its machine, or with as many as there are, value by value.
 
-    Values are taken as the feature has them: energies or levels. Beyond the end of the shorter clip each stays as it is. Draws
-    follow from the clip's name.
+    Values are taken as the feature has them: energies or levels. Beyond the end of the shorter clip each stays as it is. The
+    others are the next ones in an order that follows from the clips' names. A mixture is called "<clip> + <other>", so that those
+    of detectors that hold out different clips can be told apart.
     """
     first, second = [], []
     names = features.clips["clip"].tolist()
     for _, rows in machines(features.clips):
-        for i, row in enumerate(rows):
-            others = len(rows) - 1
-            drawn = np.random.default_rng(_seed(names[row])).choice(others, min(copies, others), replace=False)
-            first += [row] * len(drawn)
-            second += [*rows[drawn + (drawn >= i)]]
+        ring = np.array(sorted(rows, key=lambda row: _seed(names[row])))
+        for step in range(1, min(copies, len(ring) - 1) + 1):
+            first += [*ring]
+            second += [*np.roll(ring, -step)]
     made = features.select(np.array(first, int))
     for i, other in enumerate(second):
         clip, beside = made.clip(i), features.clip(other)
         length = min(len(clip), len(beside))
         clip[:length] = (clip[:length] + beside[:length]) / 2
+    mixed = [f"{names[own]} + {names[other]}" for own, other in zip(first, second, strict=True)]
+    made.clips = made.clips.assign(clip=pd.Series(mixed, made.clips.index, object))
     return made
 
 

@@ -198,11 +198,12 @@ def _measure(
 def trained_row(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score: str) -> dict[str, Any]:
     """What the models of one trial and machine type tell without labels; `held_out` has each model's held-out scores."""
     logs = [models.log(folder) for folder in held_out]
+    diverged = any(models.description(folder)["diverged"] for folder in held_out)
     return {
-        "val_loss": np.mean([log["val_loss"].iloc[-1] if len(log) else np.nan for log in logs]),
-        "pseudo_auc": np.mean([pseudo_auc(scores, machine_type, score) for scores in held_out.values()]),
+        "val_loss": np.nan if diverged else _mean(log["val_loss"].iloc[-1] for log in logs if len(log)),
+        "pseudo_auc": np.nan if diverged else _mean(pseudo_auc(t, machine_type, score) for t in held_out.values()),
         "seconds_per_epoch": np.mean([log["seconds"].mean() for log in logs]),
-        "diverged": any(models.description(folder)["diverged"] for folder in held_out),
+        "diverged": diverged,
     }
 
 

@@ -32,7 +32,8 @@ def rows_by(clips: pd.DataFrame, columns: list[str]) -> dict[tuple, np.ndarray]:
 def standardise(scores: pd.DataFrame, held_out: pd.DataFrame, column: str) -> np.ndarray:
     """Standardise scores by mean and deviation of the held-out normal clips of the same machine id.
 
-    An id's variance is drawn towards the variance within all ids (with the weight of 5 clips), since few clips are held out.
+    An id's variance is drawn towards the variance within all ids (with the weight of 5 clips), since few clips are held out;
+    where each id has one, it is that of these. Scores that do not differ at all are only centred.
     Ids without held-out clips are standardised by those of their machine type, or else of all types.
 
     Parameters
@@ -64,7 +65,9 @@ def scales(
     normal = held_out[column].to_numpy(float)
     known = {machine: normal[rows] for machine, rows in rows_by(held_out, MACHINE).items()}
     squares = {machine: np.square(own - own.mean()).sum() for machine, own in known.items()}
-    within = sum(squares.values()) / max(sum(len(own) - 1 for own in known.values()), 1)
+    freedom_within = sum(len(own) - 1 for own in known.values())
+    between = normal.var() if len(normal) else 0.0  # of single clips, that of the ids
+    within = sum(squares.values()) / freedom_within if freedom_within else between
     found = {}
     for machine in machines:
         if machine in known:
@@ -74,7 +77,7 @@ def scales(
             same_type = [own for (machine_type, _), own in known.items() if machine_type == machine[0]]
             others = np.concatenate(same_type) if same_type else normal
             mean, variance = others.mean(), others.var()
-        found[machine] = (mean, np.sqrt(max(variance, SMALLEST_VARIANCE)))
+        found[machine] = (mean, np.sqrt(variance) if variance > SMALLEST_VARIANCE else 1.0)
     return found
 
 

@@ -36,16 +36,27 @@ def criterion(trials: pd.DataFrame, parameters: list[str]) -> str:
 
 
 def choose(trials: pd.DataFrame, parameters: list[str]) -> int | None:
-    """The index of the chosen row, the first of equals; None where no trial has a finite criterion."""
+    """The index of the chosen row, the first of equals; None where no trial has a finite criterion.
+
+    Of the trials of a loss that `leave_id_out` knows and nothing else does, since no clip is held out, the first that has not
+    diverged.
+    """
     column = criterion(trials, parameters)
     if column == "leave_id_out":
         losses = _losses(trials[trials[column].notna()], parameters)
         best = sorted(losses, key=lambda rows: rows[column].iloc[0], reverse=True)
-        return next((row for rows in best if (row := choose(rows, parameters)) is not None), None)
+        return next((row for rows in best if (row := _of_one_loss(rows, parameters)) is not None), None)
     values = trials[column].replace([np.inf, -np.inf], np.nan).dropna()
     if values.empty:
         return None
     return int(values.idxmin() if column == "val_loss" else values.idxmax())
+
+
+def _of_one_loss(trials: pd.DataFrame, parameters: list[str]) -> int | None:
+    chosen = choose(trials, parameters)
+    if chosen is None and "diverged" in trials and (kept := ~trials["diverged"].astype(bool)).any():
+        return int(trials.index[kept][0])
+    return chosen
 
 
 def all_trials(sweeps: Iterable[pd.DataFrame]) -> pd.DataFrame:

@@ -137,7 +137,13 @@ class Feature(BaseFeature):
                 f"the clip has {len(samples)} samples at {self.sample_rate} Hz, embedding needs {needed}: remove it"
                 + ("" if self.window is None else " or make window shorter")
             )
-        return np.concatenate([network(samples[start : start + size]) for start in self._starts(len(samples))])
+        made = [network(samples[start : start + size]) for start in self._starts(len(samples))]
+        if wrong := {frames.shape[1] for frames in made} - {self.bins}:
+            raise InputError(
+                f"the network {self.path} makes embeddings of {min(wrong)} values of it, and of {self.bins} of "
+                f"{TRIAL_SECONDS} s of silence: set window, or export a network whose embeddings are of one size"
+            )
+        return np.concatenate(made)
 
     def _samples_at_once(self, samples: int) -> int:
         return samples if self.window is None else round(self.window * self.sample_rate)
@@ -256,6 +262,8 @@ def onnx_network(file: Path) -> Embedding:
         It is none.
     """
     session = _session(file)
+    if not session.get_inputs():
+        raise InputError(f"the network {file} has no input: it must take samples [batch, n]")
     name = session.get_inputs()[0].name
 
     def network(samples: np.ndarray) -> np.ndarray:
@@ -291,12 +299,13 @@ def torchscript_network(file: Path) -> Embedding:
         try:
             with torch.inference_mode():
                 made = module(torch.from_numpy(samples.copy())[None])
-        except RuntimeError as error:
+            first = made[0] if isinstance(made, tuple) and made else made
+            array = first.numpy() if isinstance(first, torch.Tensor) else None
+        except Exception as error:  # of the network's own program, which may raise anything
             raise InputError(_refused(file, samples, error)) from None
         finally:
             torch.set_num_threads(threads)
-        first = made[0] if isinstance(made, tuple) else made
-        return _frames(file, samples, first.numpy() if isinstance(first, torch.Tensor) else None)
+        return _frames(file, samples, array)
 
     return network
 
@@ -326,6 +335,8 @@ def _frames(file: Path, samples: np.ndarray, made: Any) -> np.ndarray:
         raise InputError(
             f"the network {file} makes {what} of samples [1, {len(samples)}]: it must be [1, size] or [1, frames, size]"
         )
+    if made.dtype.kind not in "fiub":
+        raise InputError(f"the network {file} makes {made.dtype} values, they must be real numbers: export it again")
     return made.reshape(-1, shape[-1]).astype(np.float32, copy=False)
 
 

@@ -80,6 +80,8 @@ def _stream(path: Path, wanted: Iterable[str]) -> Iterator[tuple[str, np.ndarray
             values = lists[row].values
             if not values:
                 raise InputError(f"{path} has no frames of {clip}: correct the file")
+            if values.null_count:
+                raise InputError(f"{path}: a frame of {clip} is missing (null): correct the file")
             frames = values.flatten().to_numpy(zero_copy_only=False).reshape(-1, bins)
             if not np.isfinite(frames).all():
                 raise InputError(f"{path}: the frames of {clip} are NaN or infinite somewhere: correct the file")

@@ -132,6 +132,11 @@ def write(
             for first in range(0, len(clips), ROWS_PER_GROUP):
                 rows = clips.iloc[first : first + ROWS_PER_GROUP]
                 group = [next(frames) for _ in range(len(rows))]
+                for clip, found in zip(rows["clip"], group, strict=True):
+                    if found.ndim != 2 or found.shape[1] != bins:
+                        raise InputError(
+                            f"the features of {clip} have the shape {[*found.shape]}, it must be [frames, {bins}]"
+                        )
                 offsets = np.concatenate([[0], np.cumsum([len(f) for f in group])]).astype(np.int32)
                 flat = pa.array(np.concatenate(group).astype(np.float32, copy=False).reshape(-1))
                 lists = pa.ListArray.from_arrays(offsets, pa.FixedSizeListArray.from_arrays(flat, bins))

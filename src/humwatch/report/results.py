@@ -88,8 +88,11 @@ class Results:
 
     def reasons(self, row: pd.Series) -> pd.DataFrame:
         """The candidates of the row's trial and how they were judged, a row each; empty where it does not choose any."""
-        models_of = [models.description(Path(self.layout.model(*model))) for model in self._models(row).values()]
-        table = pd.DataFrame([one for model in models_of for one in model.get("choice", [])])
+        models_of = {i: models.description(Path(self.layout.model(*model))) for i, model in self._models(row).items()}
+        rows = [
+            ({"machine_id": i} if i else {}) | one for i, made in models_of.items() for one in made.get("choice", [])
+        ]
+        table = pd.DataFrame(rows)
         if table.empty:
             return table
         own = table[table["machine_type"] == row["machine_type"]].drop(columns="machine_type")

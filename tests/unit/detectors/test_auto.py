@@ -95,6 +95,21 @@ def test_of_one_machine_the_one_that_tells_pseudo_anomalies_scores(parts, monkey
     assert fitted(one, [best, other]).kept == {"slider": [other]}
 
 
+def test_a_candidate_of_ones_own_that_makes_no_such_score_or_too_few(parts, monkeypatch):  # noqa: F811
+    for scores, sentence in (
+        (
+            lambda features: {"mine": np.zeros(len(features))},
+            r"detectors/knn\.py returns no score 'score': call one so",
+        ),
+        (lambda features: {"score": np.zeros(1)}, r"detectors/knn\.py: score must return name -> one score per clip"),
+    ):
+        monkeypatch.setattr(base.detector_class("knn"), "score", lambda self, features, scores=scores: scores(features))
+        one = [part.select((part.clips["machine_id"] == "00").to_numpy()) for part in parts]
+        for clips in (parts, one):
+            with pytest.raises(InputError, match=sentence):
+                fitted(clips, ["knn"])
+
+
 def test_of_one_machine_without_held_out_clips_the_first_that_can_be_fitted_scores(parts):  # noqa: F811
     one = parts[0].select((parts[0].clips["machine_id"] == "00").to_numpy())
     nothing = one.select(np.zeros(len(one), bool))

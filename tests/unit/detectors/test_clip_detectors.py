@@ -452,3 +452,32 @@ def test_real_machines(name, machine_type, floor):
         for rows in test.clips.groupby("machine_id").indices.values()
     ]
     assert np.mean(aucs) > floor
+
+
+def test_gmm_of_a_machine_that_is_silent_or_repeats_itself_in_clips_of_several_lengths():
+    """As many components for each r, though the frames' mean has more distinct values than their maximum, or rounding says so."""
+    draw = np.random.default_rng(0)
+    loop = draw.normal(size=(3, 4))
+    silent = [np.full((20 + i, 4), -81.37, np.float32) for i in range(12)]
+    looped = [np.concatenate([loop] * 10)[: 20 + i].astype(np.float32) for i in range(12)]
+    for clips in (silent, looped):
+        features = Features.of(clips, toy(MACHINES[:1], 12, 0).clips, {})
+        detector = base.make("gmm", {"components": 3})
+        detector.fit(features, features, FitContext())
+        assert np.isfinite(detector.score(features)["score"]).all()
+
+
+@pytest.mark.parametrize("name", ["gmm", "mahalanobis", "knn"])
+def test_values_that_are_small_throughout_are_no_constants(name):
+    """Energies of quiet recordings, taken as they are: the same clips a billion times softer are told as well."""
+    found = []
+    for factor in (1.0, 1e-12):
+        train, test = (toy(MACHINES[:1], 40, seed, energies=True) for seed in (0, 1))
+        strange = toy(MACHINES[:1], 40, 2, label=1, energies=True)
+        detector = base.make(name, {"transform": "none"})
+        for features in (train, test, strange):
+            features.values = features.values * np.float32(factor)
+        detector.fit(train, test, FitContext())
+        scores = [detector.score(features)["score"] for features in (test, strange)]
+        found.append(roc_auc_score(np.repeat([0, 1], 40), np.concatenate(scores)))
+    assert found[0] == pytest.approx(found[1], abs=0.01) and found[0] > 0.6

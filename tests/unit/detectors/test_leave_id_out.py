@@ -9,6 +9,7 @@ from toy import toy_features
 from humwatch.detectors import base, mahalanobis
 from humwatch.detectors.base import FitContext
 from humwatch.detectors.leave_id_out import combined, leave_id_out, mean_auc, of_one_machine, pseudo_auc, standardised
+from humwatch.features.store import Features
 
 IDS = ("00", "02", "04")
 
@@ -134,3 +135,26 @@ def test_pseudo_auc_is_the_mean_over_machines_of_the_type():
     assert np.isnan(pseudo_auc(table, "valve", "score"))
     assert np.isnan(pseudo_auc(pd.DataFrame(), "fan", "score"))
     assert np.isnan(pseudo_auc(table.assign(score=np.nan), "fan", "score"))
+
+
+def of_two_lengths() -> Features:
+    """Two ids whose few frames differ in number: what is fitted on one cannot flatten the other."""
+    clips = pd.concat([three_ids(36).clips[::3][:12], three_ids(36).clips[1::3][:12]], ignore_index=True)
+    draw = np.random.default_rng(0)
+    return Features.of([draw.normal(size=(4 + 2 * (i > 11), 8)).astype(np.float32) for i in range(24)], clips, {})
+
+
+def test_ids_whose_clips_differ_in_length_cannot_be_judged_and_do_not_fail(caplog):
+    features = of_two_lengths()
+    held_out = np.arange(24) % 3 == 0
+    parts = features.select(~held_out), features.select(held_out)
+    table = leave_id_out(lambda: base.make("mahalanobis", {}), *parts, FitContext())
+    assert table.empty and "mahalanobis cannot be judged by ids left out of its training" in caplog.text
+    assert combined([(table, "score"), (table, "score")]).empty
+    detector = base.make("auto", {"candidates": ["mahalanobis", "knn"]})
+    detector.fit(*parts, FitContext())
+    assert all(row["leave_id_out"] is None and 0 <= row["pseudo_auc"] <= 1 for row in detector.choice)
+    one = features.select((features.clips["machine_id"] == "02").to_numpy())
+    alone = base.make("mahalanobis", {})
+    alone.fit(one, one, FitContext())
+    assert of_one_machine(alone, features, one).empty

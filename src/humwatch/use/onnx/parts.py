@@ -135,9 +135,8 @@ class Statistics(nn.Module):
         if gamma := GAMMAS.get(self.kind):
             values = self.transform(frames)
             distance = torch.linalg.vector_norm(values - values.mean(dim=0), dim=1)
-            weights = (
-                distance / distance.max().clamp(min=SMALLEST)
-            ) ** gamma + SMALLEST  # equal ones where none deviates
+            most = distance.max()
+            weights = torch.where(most > 0, distance / torch.where(most > 0, most, 1.0), 1.0) ** gamma
             return weights @ values / weights.sum()
         ordered = self.kind in ("auto", "quantiles")
         values = self.transform(frames.T.sort(dim=1).values.T if ordered else frames)
