@@ -150,7 +150,7 @@ def test_ctrl_c(own):
 
     A job that Python is still starting, with none of our code loaded, shows Python's traceback (docs/reliability.md): then again.
     """
-    own.configure(own.config | {"trial": {"detector": "vae", "hidden": [256], "epochs": 3000}})
+    own.configure(own.config | {"trial": {"detector": "vae", "hidden": [256], "epochs": 30_000}})
     for begun in ("clips/slider/train.parquet", "interim/slider"):
         for _ in range(3):
             process = own.start_until(f"{begun}*", *own.tables)
