@@ -17,8 +17,8 @@ import pandas as pd
 from common import parser, write
 
 from humwatch.detectors import base
+from humwatch.detectors.scoring import score_table
 from humwatch.evaluation.calibration_clips import CROSS, HELD_OUT, cross_conformal
-from humwatch.evaluation.scoring import score_table
 from humwatch.evaluation.thresholds import Calibration, clopper_pearson
 from humwatch.features import store
 from humwatch.features.held_out import split_validation

@@ -14,8 +14,8 @@ from common import parser, write
 
 from humwatch.detectors import auto, base, leave_id_out
 from humwatch.detectors.pseudo_anomalies import cut_paste, mixtures
+from humwatch.detectors.scoring import scores_beside
 from humwatch.evaluation.metrics import auc, pauc
-from humwatch.evaluation.scoring import score_table
 from humwatch.features import store
 from humwatch.features.held_out import every_other, split_validation
 from humwatch.features.store import Features
@@ -100,8 +100,7 @@ def standing_in(
         strange = [make(normal) for make in makers]
         found = {}
         for name, detector in fitted.items():
-            table = score_table(detector, [normal, *strange])
-            table["pseudo"] = np.arange(len(table)) >= len(normal)
+            table = scores_beside(detector, normal, strange)
             found |= {(name, s): {t: leave_id_out.pseudo_auc(table, t, s) for t in types} for s in scores[name]}
         for among, keys in {"detectors": usual, "without a network": free, "all scores": every}.items():
             chosen = {t: max(keys, key=lambda key, t=t: found[key][t]) for t in types}

@@ -11,9 +11,9 @@ import numpy as np
 
 from humwatch import parquet
 from humwatch.detectors import base, models
+from humwatch.detectors.scoring import score_table
 from humwatch.errors import InputError
 from humwatch.evaluation import submission
-from humwatch.evaluation.scoring import score_table
 from humwatch.features import store
 
 

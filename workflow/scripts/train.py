@@ -6,7 +6,6 @@ from humwatch import cli  # first: from here on Ctrl-C is one line
 import argparse
 import dataclasses
 import hashlib
-import itertools
 import json
 import math
 import os
@@ -18,15 +17,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from humwatch import __version__, parquet
 from humwatch.detectors import base, models
 from humwatch.detectors.pseudo_anomalies import pseudo_anomalies
+from humwatch.detectors.scoring import score_table, scores_beside
 from humwatch.errors import InputError
 from humwatch.evaluation.calibration_clips import HELD_OUT, OWN, cross_conformal, described
-from humwatch.evaluation.scoring import score_table
 from humwatch.features import store
 from humwatch.features.store import Features
 from humwatch.files import sha256
@@ -98,7 +96,7 @@ def train(args: argparse.Namespace, waited: bool) -> None:
     try:
         cross = cross_conformal(detector, train, validation, context, args.calibration_group)
         del train  # scoring needs memory too
-        scores = held_out_scores(detector, validation)
+        scores = scores_beside(detector, validation, pseudo_anomalies(validation))
         calibration = calibration_scores(detector, scores, cross, apart, args.calibration_group)
     except BaseException:  # whatever ends it: the fit is not lost
         if args.interim and detector.epoch:
@@ -179,14 +177,6 @@ def is_whole(folder: Path, made_from: dict) -> bool:
     except InputError:
         return False
     return made
-
-
-def held_out_scores(detector: base.BaseDetector, validation: Features) -> pd.DataFrame:
-    """Scores of the held-out normal clips, and of strange clips made of them (`pseudo`)."""
-    if not len(validation):
-        return pd.DataFrame()
-    scores = score_table(detector, itertools.chain([validation], pseudo_anomalies(validation)))
-    return scores.assign(pseudo=np.arange(len(scores)) >= len(validation))
 
 
 def position(out: Path) -> str:

@@ -17,6 +17,7 @@ from humwatch.detectors.base import BaseDetector, FitContext, detector_class, ma
 from humwatch.detectors.leave_id_out import combined, leave_id_out, mean_auc, pseudo_auc
 from humwatch.detectors.machines import machines, similar, type_of
 from humwatch.detectors.pseudo_anomalies import pseudo_anomalies
+from humwatch.detectors.scoring import scores_beside
 from humwatch.errors import InputError, shown
 from humwatch.features.store import Features
 from humwatch.parameters import parameter
@@ -194,16 +195,13 @@ class Detector(BaseDetector):
             )
         found: dict[tuple[str, str], float] = {}
         normal = validation.select(validation.clips["machine_type"].isin(types).to_numpy())
-        parts = [normal, *pseudo_anomalies(normal)] if len(normal) else []
-        tables = [part.clips.assign(pseudo=number > 0) for number, part in enumerate(parts)]
-        for name in left if parts else ():
-            scored = [t.assign(score=self._scored(name, p)) for t, p in zip(tables, parts, strict=True) if len(p)]
-            for machine_type in types:
-                found[machine_type, name] = pseudo_auc(pd.concat(scored), machine_type, "score")
+        strange = [*pseudo_anomalies(normal)]
+        for name in left:
+            if len(table := scores_beside(self.fitted[name], normal, strange)):
+                _default(name, table)
+            found |= {(machine_type, name): pseudo_auc(table, machine_type, _score(name)) for machine_type in types}
         for machine_type in types:
-            self.kept[machine_type] = [
-                max(left, key=lambda name: np.nan_to_num(found.get((machine_type, name), 0.0), nan=-1.0))
-            ]
+            self.kept[machine_type] = [max(left, key=lambda name: np.nan_to_num(found[machine_type, name], nan=-1.0))]
         kept = {name for names in self.kept.values() for name in names}
         self.fitted = {name: detector for name, detector in self.fitted.items() if name in kept}
         return found

@@ -126,12 +126,16 @@ def pseudo_auc(scores: pd.DataFrame, machine_type: str, score: str) -> float:
     """
     if scores.empty:
         return np.nan
-    found = [
+    return finite_mean(
         auc(own[score].to_numpy(float), own["pseudo"].to_numpy(bool))
         for (of_type, _), own in scores.groupby(["machine_type", "machine_id"])
         if of_type == machine_type
-    ]
-    finite = [figure for figure in found if np.isfinite(figure)]
+    )
+
+
+def finite_mean(values: Iterable[float]) -> float:
+    """The mean of the finite values; NaN without any."""
+    finite = [value for value in values if np.isfinite(value)]
     return float(np.mean(finite)) if finite else np.nan
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from humwatch import parquet
 from humwatch.detectors import models
-from humwatch.detectors.leave_id_out import mean_auc, pseudo_auc
+from humwatch.detectors.leave_id_out import finite_mean, mean_auc, pseudo_auc
 from humwatch.evaluation.calibration import rows_by, standardise
 from humwatch.evaluation.decisions import COLUMNS, decision_rows
 from humwatch.evaluation.metrics import auc, bootstrap_auc, interval, pauc
@@ -152,10 +152,10 @@ def _rows(clips: Mapping[str, np.ndarray], samples: int, seed: int) -> Iterable[
     low, high = interval(np.mean(draws, axis=0)) if draws else (np.nan, np.nan)
     yield {
         "machine_id": "mean",
-        "auc": _mean(row["auc"] for row in ids),
+        "auc": finite_mean(row["auc"] for row in ids),
         "auc_low": low,
         "auc_high": high,
-        "pauc": _mean(row["pauc"] for row in ids),
+        "pauc": finite_mean(row["pauc"] for row in ids),
         "n_normal": sum(row["n_normal"] for row in ids),
         "n_anomaly": sum(row["n_anomaly"] for row in ids),
         "note": "" if draws else ids[0]["note"],
@@ -200,8 +200,10 @@ def trained_row(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score:
     logs = [models.log(folder) for folder in held_out]
     diverged = any(models.description(folder)["diverged"] for folder in held_out)
     return {
-        "val_loss": np.nan if diverged else _mean(log["val_loss"].iloc[-1] for log in logs if len(log)),
-        "pseudo_auc": np.nan if diverged else _mean(pseudo_auc(t, machine_type, score) for t in held_out.values()),
+        "val_loss": np.nan if diverged else finite_mean(log["val_loss"].iloc[-1] for log in logs if len(log)),
+        "pseudo_auc": np.nan
+        if diverged
+        else finite_mean(pseudo_auc(t, machine_type, score) for t in held_out.values()),
         "seconds_per_epoch": np.mean([log["seconds"].mean() for log in logs]),
         "diverged": diverged,
     }
@@ -210,12 +212,6 @@ def trained_row(held_out: Mapping[Path, pd.DataFrame], machine_type: str, score:
 def leave_id_out(files: Iterable[Path], machine_type: str, score: str) -> float:
     """AUC of machine ids left out of training against their siblings, over the tables of some models; NaN where none tells."""
     return mean_auc((parquet.read(path) for path in files), machine_type, score)
-
-
-def _mean(values: Iterable[float]) -> float:
-    """The mean of the finite values; NaN without any."""
-    finite = [value for value in values if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else np.nan
 
 
 def _cell(value: Any) -> Any:
